@@ -1,0 +1,37 @@
+# Everything a new machine needs is Python 3.11, venv, pip and make; each target sets up .venv itself.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test check install bench clean
+
+demo: .venv/run.stamp  ## build the Messflix products from real film data and serve them
+	$(BIN)/polyport demo $(DEMO)
+
+test: .venv/dev.stamp  ## the whole test command
+	$(BIN)/python -m pytest -n 2 $(PYTEST)
+
+check: .venv/dev.stamp  ## formatting, lint, types, layers
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev.stamp  ## ratios against peers and the bare engine; takes a while
+	$(BIN)/python -m benchmarks
+
+install: .venv/run.stamp  ## what a user needs, in .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/run.stamp
+
+clean:
+	rm -rf .venv .polyport examples/messflix/.polyport

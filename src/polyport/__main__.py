@@ -1,0 +1,5 @@
+"""`python -m polyport`."""
+
+from polyport.cli import main
+
+main()

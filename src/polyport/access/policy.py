@@ -1,0 +1,182 @@
+"""The access policy of a product, and what it makes of a dataset for one principal. No rule, no data."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from polyport.access.masks import Mask
+from polyport.descriptor.types import RoleSettings
+from polyport.errors import AccessError
+from polyport.expression import attributes, columns, quote, to_sql
+from polyport.model import OWNER_ROLE, Relation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from polyport.descriptor.types import Role
+    from polyport.model import Dataset, Files, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one of the principal's roles lets it see of one dataset."""
+
+    role: str
+    settings: RoleSettings
+
+    def shows(self, column: str) -> bool:
+        """Whether the role shows `column` at all, masked or not."""
+        return self.settings.columns is None or column in self.settings.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who sees what of a product's datasets."""
+
+    product: str
+    roles: Mapping[str, Role]
+    salt: str
+    """Secret of the product: what hashes are made with, so that they cannot be looked up."""
+
+    def grants(self, dataset: Dataset, principal: Principal, purpose: str) -> tuple[Grant, ...]:
+        """The roles that count, for `purpose`.
+
+        Raises:
+            AccessError: None does; says for each of the principal's roles why.
+        """
+        if OWNER_ROLE in principal.roles:
+            return (Grant(OWNER_ROLE, RoleSettings()),)
+        found, reasons = [], []
+        for name in sorted(principal.roles):
+            settings, reason = self._settings(name, dataset, purpose)
+            if settings is None:
+                reasons.append(reason)
+            else:
+                found.append(Grant(name, settings))
+        if not found:
+            raise self._denied(dataset.name, principal, reasons)
+        return tuple(found)
+
+    def secure(
+        self, dataset: Dataset, files: Files, principal: Principal, purpose: str = ""
+    ) -> tuple[Relation, Mapping[str, str]]:
+        """What `principal` may see of `dataset`, and for each masked column how, in words.
+
+        Roles add up row by row: a row shows if any role shows it, and a column of it shows as the roles that show
+        that very row allow.
+
+        Raises:
+            AccessError: The policy shows nothing of it.
+        """
+        grants = self.grants(dataset, principal, purpose)
+        params: dict[str, Any] = {}
+        known = {"id": principal.id, **principal.attributes}
+        conditions = [_condition(grant, dataset, params, known) for grant in grants]
+        shown, masked, bind = {}, {}, _binder(params)
+        for name in dataset.schema.names:
+            masked_as = partial(
+                Mask.sql, field=dataset.schema.field(name), salt=self.salt, bind=bind
+            )
+            seen = _column(name, grants, conditions, masked_as)
+            if seen is not None:
+                shown[name], words = seen
+                masked.update({name: words} if words else {})
+        where = "" if "" in conditions else " OR ".join(f"({c})" for c in conditions)
+        plain = not masked and len(shown) == len(dataset.schema.names)
+        return Relation(files, {} if plain else shown, where, params), masked
+
+    def policy_class(self, dataset: Dataset, principal: Principal, purpose: str = "") -> str:
+        """A digest: equal for principals that see the same of `dataset`; `-` where that is nothing."""
+        try:
+            grants = self.grants(dataset, principal, purpose)
+        except AccessError:
+            return "-"
+        known = {"id": principal.id, **principal.attributes}
+        used = {
+            name: known.get(name)
+            for grant in grants
+            if grant.settings.rows is not None
+            for name in attributes(grant.settings.rows)
+        }
+        seen = [
+            (g.settings.rows, g.settings.columns, sorted(g.settings.mask.items())) for g in grants
+        ]
+        return hashlib.sha256(repr((seen, sorted(used.items()), self.salt)).encode()).hexdigest()[
+            :16
+        ]
+
+    def _settings(
+        self, role: str, dataset: Dataset, purpose: str
+    ) -> tuple[RoleSettings | None, str]:
+        if role not in self.roles:
+            return None, f"the product has no role {role!r}"
+        settings = self.roles[role].sees(dataset.name)
+        if settings is None:
+            return None, f"role {role!r} sees nothing of {dataset.name!r}"
+        if settings.purposes and purpose not in settings.purposes:
+            stated = f"not {purpose!r}" if purpose else "and none was stated"
+            return (
+                None,
+                f"role {role!r} is for the purposes {', '.join(sorted(settings.purposes))}, {stated}",
+            )
+        return settings, ""
+
+    def _denied(self, dataset: str, principal: Principal, reasons: list[str]) -> AccessError:
+        why = "; ".join(reasons) or "it has no role"
+        return AccessError(
+            f"{principal.id} may not read {dataset!r}: {why}",
+            where=f"{self.product}/{dataset}",
+            fix=f"roles of this product: {', '.join(self.roles) or 'none, only its owner reads it'}",
+        )
+
+
+def _condition(
+    grant: Grant, dataset: Dataset, params: dict[str, Any], known: Mapping[str, str]
+) -> str:
+    """SQL for the rows that the grant shows; empty for all."""
+    rows = grant.settings.rows
+    if rows is None:
+        return ""
+    unknown = [c for c in columns(rows) if c not in dataset.schema.names]
+    if unknown:
+        raise AccessError(
+            f"the rows of role {grant.role!r} are chosen by {unknown[0]!r}, which {dataset.name!r} does not have",
+            where=dataset.name,
+        )
+    return to_sql(rows, params, known)
+
+
+def _column(
+    name: str, grants: tuple[Grant, ...], conditions: list[str], masked_as: Callable[[Mask], str]
+) -> tuple[str, str] | None:
+    """The SQL that shows the column and how it is masked in words; None where no grant shows it."""
+    pairs = [(g, c) for g, c in zip(grants, conditions, strict=True) if g.shows(name)]
+    if not pairs:
+        return None
+    raw = [c for g, c in pairs if name not in g.settings.mask]
+    if "" in raw or len(raw) == len(grants):
+        return quote(name), ""
+    masks = [(Mask.parse(g.settings.mask[name]), c) for g, c in pairs if name in g.settings.mask]
+    text = any(mask.text_only for mask, _ in masks)
+    arms = [(c, _as_text(quote(name), text)) for c in raw]
+    arms += [(c or "TRUE", _as_text(f"({masked_as(m)})", text)) for m, c in masks]
+    words = masks[0][0].words if masks else "withheld"
+    if len(arms) == len(grants) == 1:
+        return arms[0][1], words
+    return f"CASE {' '.join(f'WHEN {c} THEN {shown}' for c, shown in arms)} END", words
+
+
+def _binder(params: dict[str, Any]) -> Callable[[Any], str]:
+    def bind(value: Any) -> str:
+        key = f"f{len(params)}"
+        params[key] = value
+        return f"${key}"
+
+    return bind
+
+
+def _as_text(sql: str, text: bool) -> str:
+    return f"{sql}::VARCHAR" if text else sql

@@ -1,0 +1,365 @@
+"""`View`: one principal's sight of one snapshot through one port, for one purpose."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+import pyarrow as pa
+
+from polyport.access import statements
+from polyport.access.statements import Measure, Order
+from polyport.errors import AccessError, NotFoundError, QueryError
+from polyport.expression import columns as named_columns
+from polyport.expression import quote
+from polyport.model import LATEST, Files, Read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from polyport.access.policy import Policy
+    from polyport.engine import Engine
+    from polyport.expression import Expression
+    from polyport.model import Dataset, Principal, Ref, Relation, Snapshot
+
+
+class Open(Protocol):
+    """All that an output port is given to read by."""
+
+    def __call__(self, principal: Principal, ref: Ref = LATEST, *, purpose: str = "") -> View:
+        """A view of the snapshot `ref` for `principal`; close it, or use it in `with`.
+
+        Raises:
+            NotFoundError: No such snapshot.
+        """
+        ...
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """All kept snapshots, oldest first."""
+        ...
+
+
+@dataclass(slots=True)
+class _Meter:
+    """Counts one read, and records it once."""
+
+    record: Callable[[Read], None]
+    read: dict[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+    rows: int = 0
+    bytes: int = 0
+    done: bool = False
+
+    def count(self, batch: pa.RecordBatch) -> None:
+        self.rows += batch.num_rows
+        self.bytes += batch.nbytes
+
+    def finish(self, outcome: Literal["ok", "denied", "failed", "cut"]) -> None:
+        if self.done:
+            return
+        self.done = True
+        seconds = time.perf_counter() - self.started
+        self.record(
+            Read(
+                at=datetime.now(UTC),
+                rows=self.rows,
+                bytes=self.bytes,
+                seconds=seconds,
+                outcome=outcome,
+                **self.read,
+            )
+        )
+
+
+@dataclass(slots=True)
+class View:
+    """What a port reads by. It pins a snapshot, secures each read by the policy, and meters it.
+
+    Use it in `with`, or `close()` it: the snapshot is held until then. Not for use by several threads at once.
+    """
+
+    snapshot: Snapshot
+    principal: Principal
+    port: str
+    purpose: str
+    policy: Policy
+    engine: Engine
+    files: Callable[[Snapshot, str], Sequence[str]]
+    """Where the rows of a dataset lie; see `Store.files`."""
+    record: Callable[[Read], None]
+    release: Callable[[], None] = lambda: None
+    """Called once, when the view is closed: lets go of the snapshot."""
+    _secured: dict[str, tuple[Relation, Mapping[str, str]]] = field(default_factory=dict)
+    _schemas: dict[str, pa.Schema] = field(default_factory=dict)
+    _meters: list[_Meter] = field(default_factory=list)
+    _closed: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the snapshot; readers that were not read to the end count as cut."""
+        if self._closed:
+            return
+        self._closed = True
+        for meter in self._meters:
+            meter.finish("cut")
+        self.release()
+
+    @property
+    def policy_class(self) -> str:
+        """A digest: two principals with the same one see the same rows (for ETags and caches)."""
+        classes = [
+            self.policy.policy_class(d, self.principal, self.purpose)
+            for d in self.snapshot.datasets.values()
+        ]
+        return statements.digest(classes)
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets that the principal may see anything of, in the snapshot's order."""
+        seen = self.snapshot.datasets.values()
+        return tuple(
+            d.name for d in seen if self.policy.policy_class(d, self.principal, self.purpose) != "-"
+        )
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset as published.
+
+        Raises:
+            NotFoundError: The snapshot has no such dataset.
+        """
+        if name not in self.snapshot.datasets:
+            near = get_close_matches(name, self.datasets, 1)
+            raise NotFoundError(
+                f"no dataset {name!r} in snapshot {self.snapshot.sequence} of {self.snapshot.product}",
+                fix=f"did you mean {near[0]!r}?"
+                if near
+                else f"datasets: {', '.join(self.datasets)}",
+            )
+        return self.snapshot.datasets[name]
+
+    def schema(self, dataset: str) -> pa.Schema:
+        """The columns as the principal sees them (masking may change a type).
+
+        Raises:
+            NotFoundError: The snapshot has no such dataset.
+            AccessError: The principal may see nothing of it; says why.
+        """
+        if dataset not in self._schemas:
+            relation, _ = self._secure(dataset)
+            whole = self.snapshot.datasets[dataset].schema
+            self._schemas[dataset] = (
+                self.engine.schema(f"SELECT * FROM {quote(dataset)}", {dataset: relation})
+                if relation.columns
+                else whole
+            )
+        return self._schemas[dataset]
+
+    def masked(self, dataset: str) -> Mapping[str, str]:
+        """Column -> how it is masked, in words, for those that are."""
+        return self._secure(dataset)[1]
+
+    def scan(
+        self,
+        dataset: str,
+        *,
+        columns: Sequence[str] = (),
+        where: Expression | None = None,
+        order: Sequence[Order] = (),
+        limit: int | None = None,
+        after: Sequence[Any] | None = None,
+    ) -> pa.RecordBatchReader:
+        """Rows, `columns` (default: all visible) in the order asked. Streams; metered as it is read.
+
+        `order` may name columns that are not shown. `after`: the values of the `order` columns of the last row
+        already seen: only rows that come after it (keyset paging; the order should end in the key to be total).
+
+        Raises:
+            NotFoundError, AccessError: As `schema`.
+            QueryError: An unknown column, or a value that does not fit its column.
+        """
+        shown = tuple(columns) or tuple(self.schema(dataset).names)
+        self._known(dataset, (*shown, *_used(where), *(o.column for o in order)))
+        sql, params = statements.scan(
+            dataset,
+            shown,
+            where=where,
+            order=order,
+            limit=limit,
+            after=after,
+            taken=self._params(dataset),
+        )
+        return self._run(dataset, shown, sql, params)
+
+    def aggregate(  # noqa: PLR0913 - what a read can be asked, as in the design
+        self,
+        dataset: str,
+        *,
+        group: Sequence[str] = (),
+        measures: Sequence[Measure] = (),
+        where: Expression | None = None,
+        having: Expression | None = None,
+        order: Sequence[Order] = (),
+        limit: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """One row a group: its `group` columns, then the measures. `having` and `order` name either.
+
+        Raises:
+            NotFoundError, AccessError, QueryError: As `scan`.
+        """
+        measured = [m.column for m in measures if m.column]
+        self._known(dataset, (*group, *measured, *_used(where)))
+        made = (*group, *(m.label for m in measures))
+        _check_names((*_used(having), *(o.column for o in order)), made, dataset)
+        sql, params = statements.aggregate(
+            dataset,
+            tuple(group),
+            tuple(measures),
+            where=where,
+            having=having,
+            order=order,
+            limit=limit,
+            taken=self._params(dataset),
+        )
+        return self._run(dataset, tuple(dict.fromkeys((*group, *measured))), sql, params)
+
+    def changes(self, before: View, dataset: str) -> pa.RecordBatchReader:
+        """What turns `before` (same product and principal) into this: `_change`, `before`, `after`, in key order.
+
+        `_change`: `added`, `removed`, or `changed` (only with a key); the two others are the row as a struct, or null.
+
+        Raises:
+            NotFoundError, AccessError: As `schema`, for either view.
+        """
+        old, new = before.schema(dataset), self.schema(dataset)
+        key = tuple(k for k in self.dataset(dataset).key if k in old.names and k in new.names)
+        if key != self.dataset(dataset).key:
+            key = ()
+        sql = statements.changes(key, tuple(old.names), tuple(new.names))
+        return self._compare(before, dataset, sql)
+
+    def count_changes(self, before: View, dataset: str) -> dict[str, int]:
+        """How many rows were added, removed and changed since `before`.
+
+        Raises:
+            NotFoundError, AccessError: As `schema`, for either view.
+        """
+        old, new = before.schema(dataset), self.schema(dataset)
+        key = self.dataset(dataset).key
+        if not set(key) <= set(old.names) & set(new.names):
+            key = ()
+        reader = self._compare(
+            before, dataset, statements.count_changes(key, tuple(old.names), tuple(new.names))
+        )
+        return {row["_change"]: row["n"] for row in reader.read_all().to_pylist()}
+
+    def touch(self, dataset: str, *, columns: Sequence[str], rows: int, size: int) -> None:
+        """Record a read of bytes that this view's policy class rendered before (a cached export).
+
+        Raises:
+            NotFoundError, AccessError: As `schema`.
+        """
+        self._secure(dataset)
+        meter = self._meter(dataset, tuple(columns))
+        meter.rows, meter.bytes = rows, size
+        meter.finish("ok")
+
+    def _secure(self, dataset: str) -> tuple[Relation, Mapping[str, str]]:
+        if dataset not in self._secured:
+            found = self.dataset(dataset)
+            files = Files(tuple(self.files(self.snapshot, dataset)), schema=found.schema)
+            try:
+                self._secured[dataset] = self.policy.secure(
+                    found, files, self.principal, self.purpose
+                )
+            except AccessError:
+                self._meter(dataset, ()).finish("denied")
+                raise
+        return self._secured[dataset]
+
+    def _params(self, dataset: str) -> Mapping[str, Any]:
+        return self._secure(dataset)[0].params
+
+    def _known(self, dataset: str, names: Sequence[str]) -> None:
+        _check_names(names, self.schema(dataset).names, dataset)
+
+    def _meter(self, dataset: str, columns: tuple[str, ...]) -> _Meter:
+        read = {
+            "product": self.snapshot.product,
+            "port": self.port,
+            "principal": self.principal.id,
+            "purpose": self.purpose,
+            "snapshot": self.snapshot.id,
+            "dataset": dataset,
+            "columns": columns,
+        }
+        meter = _Meter(self.record, read)
+        self._meters.append(meter)
+        return meter
+
+    def _run(
+        self, dataset: str, columns: tuple[str, ...], sql: str, params: Mapping[str, Any]
+    ) -> pa.RecordBatchReader:
+        return self._metered(dataset, columns, sql, {dataset: self._secure(dataset)[0]}, params)
+
+    def _compare(self, before: View, dataset: str, sql: str) -> pa.RecordBatchReader:
+        mine, _ = self._secure(dataset)
+        theirs, _ = before._secure(dataset)
+        relations = {"_after": mine, "_before": statements.renamed(theirs, "b")}
+        return self._metered(dataset, tuple(self.schema(dataset).names), sql, relations, {})
+
+    def _metered(
+        self,
+        dataset: str,
+        columns: tuple[str, ...],
+        sql: str,
+        relations: Mapping[str, Relation],
+        params: Mapping[str, Any],
+    ) -> pa.RecordBatchReader:
+        meter = self._meter(dataset, columns)
+        try:
+            reader = self.engine.query(sql, relations, params)
+        except BaseException:
+            meter.finish("failed")
+            raise
+        return pa.RecordBatchReader.from_batches(reader.schema, _counted(reader, meter))
+
+
+def _counted(reader: pa.RecordBatchReader, meter: _Meter) -> Iterator[pa.RecordBatch]:
+    outcome: Literal["ok", "failed", "cut"] = "failed"
+    try:
+        for batch in reader:
+            meter.count(batch)
+            yield batch
+        outcome = "ok"
+    except GeneratorExit:
+        outcome = "cut"
+        raise
+    finally:
+        reader.close()
+        meter.finish(outcome)
+
+
+def _used(where: Expression | None) -> tuple[str, ...]:
+    return named_columns(where) if where is not None else ()
+
+
+def _check_names(names: Sequence[str], known: Sequence[str], dataset: str) -> None:
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            raise QueryError(
+                f"no column {name!r} in {dataset!r}",
+                where=dataset,
+                fix=f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(known)}",
+            )
+
+
+__all__ = ["Measure", "Open", "Order", "View"]

@@ -1,0 +1,86 @@
+"""The command line: each command calls one method of the library and prints what it returns.
+
+Commands are imported when they are called, so that `polyport -h` is quick; their summaries stand here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from difflib import get_close_matches
+
+import click
+
+from polyport import __version__
+
+COMMANDS = {
+    "init": "Start a data product that builds at once",
+    "check": "Find mistakes before you build",
+    "explain": "What a diagnostic code means, with a right and a wrong example",
+    "build": "Read inputs, transform, check, publish a snapshot",
+    "serve": "Open every output port",
+    "demo": "Build and serve the Messflix example",
+    "history": "The snapshots, newest first",
+    "diff": "What changed between two snapshots",
+    "rows": "Rows of a dataset",
+    "quality": "What the quality rules found",
+    "doctor": "Is this machine ready, and is the state well?",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """See click."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        """See click; an unknown name gets a suggestion."""
+        if cmd_name not in COMMANDS:
+            near = get_close_matches(cmd_name, COMMANDS, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command '{cmd_name}'; {hint}")
+        command: click.Command = getattr(
+            importlib.import_module(f"polyport.cli.{cmd_name}"), cmd_name
+        )
+        return command
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Usage and summaries, without importing a command."""
+        formatter.write("Data products from a folder: build, check, publish, serve.\n\n")
+        formatter.write(f"{click.style('Usage:', bold=True)} polyport COMMAND [OPTIONS] [DIR]\n\n")
+        for name, summary in COMMANDS.items():
+            formatter.write(f"  {click.style(name.ljust(9), fg='cyan')} {summary}\n")
+        formatter.write(
+            "\nDIR is the product's folder, or a mesh of them; the current one if left out.\n"
+        )
+        formatter.write("polyport COMMAND -h tells more. Data goes to stdout, talk to stderr.\n")
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="polyport")
+def cli() -> None:
+    """Build and serve data products."""
+
+
+def main() -> None:
+    """Run the CLI; an error of ours is shown in one shape, and its class sets the exit status."""
+    from polyport.errors import PolyportError
+
+    try:
+        cli(standalone_mode=False)
+    except PolyportError as error:
+        from polyport.cli.console import show_error
+
+        show_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)

@@ -1,0 +1,173 @@
+"""How the commands talk: styles, tables, numbers, errors. Data goes to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyport.errors import DescriptorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from polyport.errors import PolyportError
+
+WIDEST = 110
+
+
+def talk(text: str = "") -> None:
+    """Say something to the person at the terminal."""
+    click.echo(text, err=True, color=_color(sys.stderr.isatty()))
+
+
+def say(text: str = "") -> None:
+    """Print a result."""
+    click.echo(text, color=_color(sys.stdout.isatty()))
+
+
+def say_json(value: Any) -> None:
+    """Print `value` as JSON; dates as ISO 8601, decimals with all their digits as text."""
+    click.echo(json.dumps(value, default=plain, ensure_ascii=False, indent=2))
+
+
+def dim(text: object) -> str:
+    """Less important."""
+    return click.style(str(text), dim=True)
+
+
+def bold(text: object) -> str:
+    """A title."""
+    return click.style(str(text), bold=True)
+
+
+def good(text: object) -> str:
+    """It went well."""
+    return click.style(str(text), fg="green")
+
+
+def warning(text: object) -> str:
+    """Worth a look."""
+    return click.style(str(text), fg="yellow")
+
+
+def bad(text: object) -> str:
+    """It failed."""
+    return click.style(str(text), fg="red")
+
+
+def accent(text: object) -> str:
+    """A name or a number that matters."""
+    return click.style(str(text), fg="cyan")
+
+
+def number(value: float | None) -> str:
+    """`1,102`; fractions with two digits; `-` for None."""
+    if value is None:
+        return "-"
+    return (
+        f"{value:,}"
+        if isinstance(value, int) or float(value).is_integer() is False
+        else f"{int(value):,}"
+    )
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 row`, `3 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(count: float) -> str:
+    """`1.4 MB`."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1000:  # noqa: PLR2004 - decimal units
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def cell(value: Any) -> str:
+    """A value as a person reads it in a table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.6g}" if abs(value) < 1e15 else repr(value)  # noqa: PLR2004 - no digits beyond
+    if isinstance(value, Decimal):
+        return f"{value:,}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=plain, ensure_ascii=False)
+    return str(value).replace("\n", " ")
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it."""
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = ()
+) -> list[str]:
+    """Lines of an aligned table; columns are cut so that a line fits the terminal. `right`: number columns."""
+    texts = [[cell(v) for v in row] for row in rows]
+    widths = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(header)]
+    widths = _fit(widths, shutil.get_terminal_size((WIDEST, 24)).columns)
+    flush = set(right)
+
+    def line(cells: Sequence[str]) -> str:
+        parts = [
+            c.rjust(w) if h in flush else c.ljust(w)
+            for c, w, h in zip(
+                [_cut(c, w) for c, w in zip(cells, widths, strict=True)],
+                widths,
+                header,
+                strict=True,
+            )
+        ]
+        return "  ".join(parts).rstrip()
+
+    return [dim(line(header)), *map(line, texts)]
+
+
+def show_error(error: PolyportError, *, as_json: bool = False) -> None:
+    """The error as its class and place say, what to do, and what is unchanged."""
+    if as_json:
+        say_json({"error": error.record()})
+        return
+    if isinstance(error, DescriptorError) and error.diagnostics:
+        from polyport.cli.diagnostics import render_text
+
+        talk(render_text(error.diagnostics, color=_color(sys.stderr.isatty()) is not False))
+    talk(f"{click.style('error', fg='red', bold=True)}[{error.code}]: {bold(error.message)}")
+    if error.where:
+        talk(f"  {accent('-->')} {error.where}")
+    if error.fix:
+        talk(f"  {accent('fix:')} {error.fix}")
+    if error.unchanged:
+        talk(f"\n{error.unchanged}")
+
+
+def _color(terminal: bool) -> bool | None:
+    return None if terminal and "NO_COLOR" not in os.environ else False
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def _fit(widths: list[int], room: int) -> list[int]:
+    """Narrow the widest columns until all fit."""
+    room -= 2 * (len(widths) - 1)
+    while sum(widths) > room and max(widths, default=0) > 8:  # noqa: PLR2004 - below, a column says nothing
+        widest = widths.index(max(widths))
+        widths[widest] -= 1
+    return widths

@@ -1,0 +1,128 @@
+"""`polyport doctor`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from polyport.cli import console
+from polyport.cli.options import folder_argument, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from polyport.product import Product
+
+NEEDED = (
+    "duckdb",
+    "pyarrow",
+    "pyiceberg",
+    "sqlalchemy",
+    "starlette",
+    "granian",
+    "python-calamine",
+    "httpx",
+)
+EXTRAS = {"ibis": "ibis", "adbc": "adbc_driver_manager"}
+LITTLE_SPACE = 2_000_000_000
+MARKS = {"ok": console.good("✓"), "note": console.dim("·"), "bad": console.bad("✗")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: Literal["ok", "note", "bad"]
+    what: str
+    detail: str
+
+
+@click.command()
+@folder_argument
+@json_option
+def doctor(folder: Path, as_json: bool) -> None:
+    """Is this machine ready, and is the state of the products in DIR well? Exit status 1 if something is not."""
+    from polyport.errors import ConfigurationError
+    from polyport.mesh import Mesh
+
+    found = [*_machine(folder), *_packages()]
+    try:
+        with Mesh.find(folder) as mesh:
+            for product in mesh.at(folder):
+                found += _product(product)
+    except ConfigurationError as error:
+        found.append(Finding("note", "products", error.message))
+    if as_json:
+        console.say_json([asdict(f) for f in found])
+    else:
+        for finding in found:
+            console.say(f"{MARKS[finding.state]} {finding.what.ljust(28)} {finding.detail}")
+    if any(f.state == "bad" for f in found):
+        raise click.exceptions.Exit(1)
+
+
+def _machine(folder: Path) -> Iterator[Finding]:
+    yield Finding("ok", "Python", f"{platform.python_version()}, {os.cpu_count()} cores")
+    free = shutil.disk_usage(folder).free
+    yield Finding(
+        "ok" if free > LITTLE_SPACE else "bad", "disk", f"{console.size(free)} free at {folder}"
+    )
+    writable = os.access(folder, os.W_OK)
+    yield Finding(
+        "ok" if writable else "bad",
+        "folder",
+        "can be written" if writable else f"{folder} is read-only",
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    for name in NEEDED:
+        try:
+            yield Finding("ok", name, version(name))
+        except PackageNotFoundError:
+            yield Finding("bad", name, "is missing: pip install polyport")
+    for extra, module in EXTRAS.items():
+        there = importlib.util.find_spec(module) is not None
+        yield Finding(
+            "ok" if there else "note",
+            f"extra {extra}",
+            "installed" if there else f"pip install 'polyport[{extra}]'",
+        )
+
+
+def _product(product: Product) -> Iterator[Finding]:
+    from polyport.errors import PolyportError
+
+    name = product.spec.id
+    history = product.history()
+    if not history:
+        yield Finding("note", name, "no snapshot yet: polyport build")
+        return
+    damaged = 0
+    for snapshot in history:
+        for dataset in snapshot.datasets:
+            try:
+                missing = [
+                    f for f in product.store.files(snapshot, dataset) if not Path(f).exists()
+                ]
+            except PolyportError as error:
+                missing = [error.message]
+            damaged += bool(missing)
+            if missing:
+                yield Finding(
+                    "bad", name, f"snapshot {snapshot.sequence}, {dataset}: {missing[0]} is missing"
+                )
+    if not damaged:
+        yield Finding(
+            "ok",
+            name,
+            f"{len(history)} snapshots, newest {history[-1].sequence}, every file is there",
+        )

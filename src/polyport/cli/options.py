@@ -1,0 +1,45 @@
+"""What several commands take: one product, found from a folder."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from polyport.product import Product
+
+
+def folder_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `[DIR]`: the product's folder."""
+    kind = click.Path(path_type=Path, exists=True, file_okay=False)
+    return click.argument("folder", type=kind, default=Path(), metavar="[DIR]")(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="As JSON.")(command)
+
+
+@contextmanager
+def one_product(folder: Path) -> Iterator[Product]:
+    """The one product at `folder`.
+
+    Raises:
+        ConfigurationError: There is none, or there are several.
+    """
+    from polyport.errors import ConfigurationError
+    from polyport.mesh import Mesh
+
+    with Mesh.find(folder) as mesh:
+        found = mesh.at(folder)
+        if len(found) != 1:
+            homes = ", ".join(str(home) for home in mesh.homes.values())
+            raise ConfigurationError(
+                f"{folder} holds {len(found)} products", where=str(folder), fix=f"name one: {homes}"
+            )
+        yield found[0]

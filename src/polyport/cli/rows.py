@@ -1,0 +1,74 @@
+"""`polyport rows`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from polyport.cli import console
+from polyport.cli.options import folder_argument, json_option, one_product
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@click.argument("dataset", required=False, default="")
+@folder_argument
+@click.option(
+    "--where", default="", help="A filter: \"release_year >= 1990 and distributor = 'Fox'\"."
+)
+@click.option("--columns", default="", help="Names, with commas between; default: all.")
+@click.option(
+    "--sort", default="", help="Names, with commas between; -name for descending. Default: the key."
+)
+@click.option("--limit", default=20, show_default=True, help="Rows shown; 0: all.")
+@click.option(
+    "--snapshot", "ref", default="latest", metavar="REF", help="A sequence, an id, a tag or a time."
+)
+@json_option
+def rows(
+    dataset: str,
+    folder: Path,
+    where: str,
+    columns: str,
+    sort: str,
+    limit: int,
+    ref: str,
+    as_json: bool,
+) -> None:
+    """Rows of DATASET (default: the first) of the product in DIR, as its owner sees them."""
+    from polyport.access import Order
+    from polyport.expression import parse
+    from polyport.model import OWNER
+
+    with one_product(folder) as product, product.open(OWNER, ref, port="cli") as view:
+        name = dataset or next(iter(view.snapshot.datasets))
+        terms = [t for t in sort.split(",") if t] or list(view.dataset(name).key)
+        with view.scan(
+            name,
+            columns=[c.strip() for c in columns.split(",") if c.strip()],
+            where=parse(where) if where else None,
+            order=[Order(t.lstrip("-"), t.startswith("-")) for t in terms],
+            limit=limit or None,
+        ) as reader:
+            found = [row for batch in reader for row in batch.to_pylist()]
+            names = reader.schema.names
+        total = view.snapshot.datasets[name].rows
+        if as_json:
+            console.say_json(found)
+            return
+        for line in console.table(
+            names, [[row[n] for n in names] for row in found], right=_numbers(names, found)
+        ):
+            console.say(line)
+        console.talk(
+            console.dim(f"{len(found):,} of {total:,} rows, snapshot {view.snapshot.sequence}")
+        )
+
+
+def _numbers(names: list[str], found: list[dict[str, object]]) -> list[str]:
+    from decimal import Decimal
+
+    return [n for n in names if any(isinstance(row[n], int | float | Decimal) for row in found)]

@@ -1,0 +1,251 @@
+"""The embedded engine: DuckDB in this process, a cursor of its own for each query, no extension, no network."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyport.engine import Written
+from polyport.engine.compose import compose
+from polyport.errors import ConfigurationError, QueryError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from polyport.engine import FieldIds
+    from polyport.engine.compose import Composed
+    from polyport.model import Relation
+
+BATCH_ROWS = 32_768
+ROW_GROUP_ROWS = 122_880
+
+
+class DuckDBEngine:
+    """An `Engine` with no server. `close()` it, or use it in `with`."""
+
+    def __init__(self, *, memory: str = "", threads: int = 0, scratch: Path | None = None) -> None:
+        """Open one in-memory instance.
+
+        Args:
+            memory: `4GB`; beyond it, work spills to `scratch`. Empty: DuckDB's own limit, 80 % of the machine.
+            threads: 0: as many as there are cores.
+            scratch: Folder to spill into; default: one of the system's temporary folders.
+
+        Raises:
+            ConfigurationError: DuckDB does not take a setting.
+        """
+        config: dict[str, Any] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "errors_as_json": True,
+            "preserve_insertion_order": False,
+            "temp_directory": str(scratch or Path(tempfile.gettempdir()) / "polyport-spill"),
+        }
+        if memory:
+            config["memory_limit"] = memory
+        if threads:
+            config["threads"] = threads
+        try:
+            self._connection = duckdb.connect(config=config)
+            self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        except duckdb.Error as error:
+            raise ConfigurationError(
+                _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
+            ) from error
+
+    @property
+    def dialect(self) -> str:
+        """See `Engine.dialect`."""
+        return "duckdb"
+
+    def close(self) -> None:
+        """Free the instance. Readers that are still open fail at their next batch."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def query(
+        self, sql: str, relations: Mapping[str, Relation], params: Mapping[str, Any] | None = None
+    ) -> pa.RecordBatchReader:
+        """See `Engine.query`."""
+        composed = compose(sql, relations, params)
+        cursor = self._cursor(composed)
+        try:
+            found = cursor.sql(composed.text, params=composed.params or None)
+            if found is None:
+                raise QueryError("the statement gives no rows", fix="write one SELECT")
+            return found.to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise _query_error(error, composed, cursor) from error
+
+    def schema(self, sql: str, relations: Mapping[str, Relation]) -> pa.Schema:
+        """See `Engine.schema`."""
+        reader = self.query(f"SELECT * FROM (\n{_bare(sql)}\n) LIMIT 0", relations)
+        with reader:
+            return plain(reader.schema)
+
+    def write(
+        self,
+        sql: str,
+        relations: Mapping[str, Relation],
+        target: Path,
+        *,
+        field_ids: FieldIds | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Written:
+        """See `Engine.write`."""
+        composed = compose(sql, relations, None, columns=columns)
+        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
+        if field_ids:
+            options += f", FIELD_IDS {_field_ids(field_ids)}"
+        text = f"COPY (\n{composed.text}\n) TO {_literal(str(target))} ({options})"
+        cursor = self._cursor(composed)
+        try:
+            stats = cursor.execute(text, composed.params or None).fetchall()
+        except duckdb.Error as error:
+            target.unlink(missing_ok=True)
+            raise _write_error(error, composed, target, cursor) from error
+        finally:
+            cursor.close()
+        rows, size = (stats[0][1], stats[0][2]) if stats else (0, target.stat().st_size)
+        return Written((target,), plain(pq.read_schema(target)), rows, size)
+
+    def consume(self, reader: pa.RecordBatchReader, target: Path) -> Written:
+        """See `Engine.consume`."""
+        rows = 0
+        schema = plain(reader.schema)
+        try:
+            with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+                for batch in reader:
+                    rows += batch.num_rows
+                    writer.write_batch(batch.cast(schema), row_group_size=ROW_GROUP_ROWS)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise _no_room(str(error), target) from error
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return Written((target,), schema, rows, target.stat().st_size)
+
+    def _cursor(self, composed: Composed) -> duckdb.DuckDBPyConnection:
+        cursor = self._connection.cursor()
+        for name, table in composed.tables.items():
+            cursor.register(name, table)
+        for scheme in composed.schemes:
+            self._register(scheme)
+        return cursor
+
+    def _register(self, scheme: str) -> None:
+        import fsspec  # noqa: PLC0415 - only for tables that lie on an object store
+
+        if not self._connection.filesystem_is_registered(scheme):
+            self._connection.register_filesystem(fsspec.filesystem(scheme))
+
+
+def plain(schema: pa.Schema) -> pa.Schema:
+    """`schema` with every part nullable and no metadata: what two snapshots can be compared by."""
+    return pa.schema([pa.field(f.name, _plain_type(f.type)) for f in schema])
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(f.name, _plain_type(f.type)) for f in kind.fields])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain_type(kind.key_type), _plain_type(kind.item_type))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(pa.field("element", _plain_type(kind.value_type)))
+    return _narrow(kind)
+
+
+def _narrow(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_timestamp(kind) and kind.tz:
+        return pa.timestamp(kind.unit, "UTC")
+    return kind
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip(";")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _field_ids(ids: FieldIds) -> str:
+    parts = []
+    for name, value in ids.items():
+        key = "__duckdb_field_id" if name == "" else '"' + name.replace('"', '""') + '"'
+        parts.append(f"{key}: {value if isinstance(value, int) else _field_ids(value)}")
+    return "{" + ", ".join(parts) + "}"
+
+
+def _details(error: duckdb.Error) -> dict[str, str]:
+    _, _, body = str(error).partition(": ")
+    if not body.startswith("{"):
+        return {"exception_message": body or str(error)}
+    try:
+        found: dict[str, str] = json.loads(body)
+    except ValueError:  # the engine appends text to its JSON when it could not finish a stream
+        return {"exception_message": body.splitlines()[0]}
+    return found
+
+
+def _message(error: duckdb.Error) -> str:
+    return _details(error)["exception_message"].strip().splitlines()[0]
+
+
+def _query_error(
+    error: duckdb.Error, composed: Composed, cursor: duckdb.DuckDBPyConnection
+) -> QueryError:
+    details = _details(error)
+    if "position" not in details and isinstance(
+        error, duckdb.BinderException | duckdb.CatalogException
+    ):
+        details = _explained(composed, cursor) or details
+    lines = details["exception_message"].strip().splitlines()
+    hint = " ".join(line.strip() for line in lines[1:] if re.match(r"Candidate|Did you mean", line))
+    line, column = composed.place(int(details.get("position") or -1))
+    return QueryError(lines[0], fix=hint, line=line, column=column)
+
+
+def _explained(composed: Composed, cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The same error from a statement that names positions."""
+    prefix = "EXPLAIN "
+    try:
+        cursor.execute(prefix + composed.text, composed.params or None)
+    except duckdb.Error as error:
+        details = _details(error)
+        if "position" in details:
+            details["position"] = str(int(details["position"]) - len(prefix))
+        return details
+    return {}
+
+
+def _write_error(
+    error: duckdb.Error, composed: Composed, target: Path, cursor: duckdb.DuckDBPyConnection
+) -> QueryError | StoreError:
+    if isinstance(error, duckdb.IOException) or "No space left" in str(error):
+        return _no_room(_message(error), target)
+    return _query_error(error, composed, cursor)
+
+
+def _no_room(message: str, target: Path) -> StoreError:
+    return StoreError(
+        message, where=str(target), fix="free some space or check permissions, then build again"
+    )

@@ -1,0 +1,197 @@
+"""Everything that can go wrong, as one tree.
+
+* PolyportError               PP000  exit 1   HTTP 500
+  + DescriptorError           PP100  exit 2   HTTP 422  the product's own files are wrong (all problems at once)
+  + ConfigurationError        PP200  exit 2   HTTP 422  a setting or an address that cannot be used
+  + MissingExtraError         PP210  exit 2   HTTP 501  an optional dependency is not installed
+  + BuildError                PP300  exit 3   HTTP 500  a build stopped; nothing was published
+    - InputError              PP310           an input port could not be read
+    - TransformError          PP320           the product's own SQL or Python failed
+    - QualityError            PP330           the data was built, and the quality gate held it back
+  + AccessError               PP400  exit 4   HTTP 403  the policy does not let this principal see this
+  + NotFoundError             PP410  exit 5   HTTP 404  no such product, dataset, row, snapshot or port
+  + QueryError                PP420  exit 6   HTTP 400  the consumer's request is not one that a port may run
+  + ConflictError             PP430  exit 7   HTTP 409  someone else published first
+  + StoreError                PP440  exit 8   HTTP 507  the store could not be read or written
+
+Each class fixes three things once: a stable `code`, the CLI's exit code, the HTTP status. Each instance has
+one sentence, the place to look, and what to do next. Problems found in a product's files are `Diagnostic`s,
+gathered in one `DescriptorError`; their codes (PP001 ... PP299) are explained in `polyport.descriptor.codes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A span in a file. Lines and columns count from 1; `end_column` is exclusive."""
+
+    file: str
+    """As the user would type it: relative to where the command runs, if it lies below."""
+    line: int = 0
+    """0: the file as a whole."""
+    column: int = 0
+    end_column: int = 0
+    source: str = ""
+    """The text of the line."""
+    label: str = ""
+    """What to say under the caret."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem in a product's files."""
+
+    code: str
+    message: str
+    """One sentence, with the offending value in it."""
+    places: tuple[Place, ...] = ()
+    """The first is where the problem is; the others are related (the first of two duplicate keys)."""
+    fix: str = ""
+    """"did you mean", the valid values, or the edit to make."""
+    severity: Severity = "error"
+
+
+class PolyportError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        message: What is wrong, in one sentence, with the offending value in it.
+        where: The place to look: `file:line:column`, a dataset, or a port. Empty where there is none.
+        fix: What to do next: a command, an edit, the valid values. Empty where nothing is known to help.
+        unchanged: What still holds ("nothing was published; snapshot 41 is still served").
+    """
+
+    code: ClassVar[str] = "PP000"
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.fix = fix
+        self.unchanged = ""
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{head} ({self.fix})" if self.fix else head
+
+    def record(self) -> dict[str, object]:
+        """The error as a flat mapping: for `--json` and for logs."""
+        named = {"where": self.where, "fix": self.fix, "unchanged": self.unchanged}
+        return {"code": self.code, "message": self.message, **{k: v for k, v in named.items() if v}}
+
+    def problem(self) -> dict[str, object]:
+        """The error as an RFC 9457 problem object."""
+        members = {"detail": self.fix, "where": self.where}
+        return {
+            "type": f"urn:polyport:error:{self.code}",
+            "title": self.message,
+            "status": self.http_status,
+            "code": self.code,
+            **{k: v for k, v in members.items() if v},
+        }
+
+
+class DescriptorError(PolyportError):
+    """The product's own files are wrong. Carries every problem found, in file order."""
+
+    code, exit_code, http_status = "PP100", 2, 422
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str = "",
+        fix: str = "",
+        diagnostics: tuple[Diagnostic, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, fix=fix)
+        self.diagnostics = diagnostics
+
+
+class ConfigurationError(PolyportError):
+    """A setting, a command line or an address cannot be used as given."""
+
+    code, exit_code, http_status = "PP200", 2, 422
+
+
+class MissingExtraError(PolyportError):
+    """An optional dependency is not installed; `fix` is the command that installs it."""
+
+    code, exit_code, http_status = "PP210", 2, 501
+
+
+class BuildError(PolyportError):
+    """A build stopped; nothing was published."""
+
+    code, exit_code = "PP300", 3
+
+
+class InputError(BuildError):
+    """An input port could not be read, or brought something other than what was expected."""
+
+    code = "PP310"
+
+
+class TransformError(BuildError):
+    """The product's own SQL or Python failed."""
+
+    code = "PP320"
+
+
+class QualityError(BuildError):
+    """The data was built, and the quality gate held it back."""
+
+    code = "PP330"
+
+
+class AccessError(PolyportError):
+    """The policy does not let this principal see this; `message` says why."""
+
+    code, exit_code, http_status = "PP400", 4, 403
+
+
+class NotFoundError(PolyportError):
+    """No such product, dataset, row, snapshot or port."""
+
+    code, exit_code, http_status = "PP410", 5, 404
+
+
+class QueryError(PolyportError):
+    """A query that cannot be run. From a port: the consumer's. In a build: see `TransformError`.
+
+    Attributes:
+        line: 1-based line in the SQL text that was given, or 0 where the engine named none.
+        column: 1-based column, or 0.
+    """
+
+    code, exit_code, http_status = "PP420", 6, 400
+
+    def __init__(
+        self, message: str, *, where: str = "", fix: str = "", line: int = 0, column: int = 0
+    ) -> None:
+        super().__init__(message, where=where, fix=fix)
+        self.line = line
+        self.column = column
+
+
+class ConflictError(PolyportError):
+    """Someone else published first."""
+
+    code, exit_code, http_status = "PP430", 7, 409
+
+
+class StoreError(PolyportError):
+    """The store could not be read or written: no space, no permission, a damaged file."""
+
+    code, exit_code, http_status = "PP440", 8, 507

@@ -1,0 +1,188 @@
+"""What happened: runs, quality reports and reads, in one SQL database. Agreements and keys will stand beside them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from polyport.errors import StoreError
+from polyport.ledger.batch import Batch
+from polyport.ledger.records import dump, load_report, load_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from polyport.model import QualityReport, Read, Run
+
+_METADATA = sa.MetaData()
+_RUNS = sa.Table(
+    "runs",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("product", sa.Text, nullable=False, index=True),
+    sa.Column("started_at", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("snapshot", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+_REPORTS = sa.Table(
+    "quality_reports",
+    _METADATA,
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("product", sa.Text, nullable=False, index=True),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("snapshot", sa.Text, nullable=False, index=True),
+    sa.Column("document", sa.Text, nullable=False),
+)
+_READS = sa.Table(
+    "reads",
+    _METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.Text, nullable=False, index=True),
+    sa.Column("product", sa.Text, nullable=False, index=True),
+    sa.Column("port", sa.Text, nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("snapshot", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("columns", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+)
+FLUSH_SECONDS = 0.5
+
+
+class Ledger:
+    """One database of records, safe over threads and processes. `close()` it: that writes what is still waiting."""
+
+    def __init__(self, url: str | Path) -> None:
+        """Open the ledger, and make its tables where they are missing.
+
+        Args:
+            url: A SQLAlchemy URL, or the path of a SQLite file.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        self._engine = _open(url)
+        self._reads: Batch[Read] = Batch(self._write_reads, seconds=FLUSH_SECONDS)
+
+    def record_run(self, run: Run) -> None:
+        """Keep the run; one with the same id is replaced."""
+        row = {
+            "id": run.id,
+            "product": run.product,
+            "started_at": run.started_at.isoformat(),
+            "outcome": run.outcome,
+            "snapshot": run.snapshot,
+            "document": dump(run),
+        }
+        self._replace(_RUNS, _RUNS.c.id == run.id, row)
+
+    def record_report(self, report: QualityReport) -> None:
+        """Keep the quality report; one of the same run is replaced."""
+        row = {
+            "run": report.run,
+            "product": report.product,
+            "at": report.at.isoformat(),
+            "snapshot": report.snapshot,
+            "document": dump(report),
+        }
+        self._replace(_REPORTS, _REPORTS.c.run == report.run, row)
+
+    def record_read(self, read: Read) -> None:
+        """Keep the read: in memory at once, in the database within half a second."""
+        self._reads.add(read)
+
+    def runs(self, product: str, *, limit: int = 100) -> Sequence[Run]:
+        """The newest runs, newest first."""
+        query = sa.select(_RUNS.c.document).where(_RUNS.c.product == product)
+        found = self._all(query.order_by(_RUNS.c.started_at.desc()).limit(limit))
+        return [load_run(row["document"]) for row in found]
+
+    def report(self, product: str, snapshot: str = "") -> QualityReport | None:
+        """The newest quality report, or the one that let `snapshot` (its id) through; None where there is none."""
+        query = sa.select(_REPORTS.c.document).where(_REPORTS.c.product == product)
+        if snapshot:
+            query = query.where(_REPORTS.c.snapshot == snapshot)
+        found = self._all(query.order_by(_REPORTS.c.at.desc()).limit(1))
+        return load_report(found[0]["document"]) if found else None
+
+    def reads(
+        self, product: str, *, since: datetime | None = None, limit: int = 10_000
+    ) -> Sequence[Mapping[str, Any]]:
+        """The newest reads, newest first; one mapping a read, with the fields of `Read`."""
+        self.flush()
+        query = sa.select(_READS).where(_READS.c.product == product)
+        if since:
+            query = query.where(_READS.c.at >= since.isoformat())
+        found = self._all(query.order_by(_READS.c.id.desc()).limit(limit))
+        return [{**row, "columns": tuple(json.loads(row["columns"]))} for row in found]
+
+    def flush(self) -> None:
+        """Write the reads that are waiting."""
+        self._reads.flush()
+
+    def close(self) -> None:
+        """Write what is waiting, and let go of the database."""
+        self._reads.close()
+        self._engine.dispose()
+
+    def _write_reads(self, reads: Sequence[Read]) -> None:
+        rows = [
+            {
+                **{name: getattr(read, name) for name in _READ_FIELDS},
+                "at": read.at.isoformat(),
+                "columns": json.dumps(read.columns),
+            }
+            for read in reads
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(sa.insert(_READS), rows)
+
+    def _replace(
+        self, table: sa.Table, same: sa.ColumnElement[bool], row: Mapping[str, Any]
+    ) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(table).where(same))
+            connection.execute(sa.insert(table), [dict(row)])
+
+    def _all(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+_READ_FIELDS = [c.name for c in _READS.columns if c.name not in ("id", "at", "columns")]
+
+
+def _open(url: str | Path) -> sa.Engine:
+    if isinstance(url, Path):
+        url.parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{url}"
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _tune_sqlite)
+    try:
+        _METADATA.create_all(engine)
+    except sa.exc.DBAPIError as error:
+        engine.dispose()
+        where = engine.url.render_as_string(hide_password=True)
+        raise StoreError(
+            f"the ledger cannot be opened: {error.orig}",
+            where=where,
+            fix="check its path and permissions",
+        ) from error
+    return engine
+
+
+def _tune_sqlite(connection: Any, _: object) -> None:
+    with closing(connection.cursor()) as cursor:
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
+            cursor.execute(f"PRAGMA {pragma}")

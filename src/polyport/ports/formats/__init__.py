@@ -1,0 +1,1 @@
+"""Rows as bytes: one file a format, shared by the ports that write files."""

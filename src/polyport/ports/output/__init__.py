@@ -1,0 +1,68 @@
+"""Output ports: the forms in which a product's snapshots are read. Each gets rows from a `View` and from nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from starlette.requests import HTTPConnection
+    from starlette.types import ASGIApp
+
+    from polyport.access import Open
+    from polyport.descriptor.types import DataProduct, Port
+    from polyport.model import Principal, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """What an output port is given: what is promised, and one way to the rows."""
+
+    product: DataProduct
+    spec: Port
+    open: Open
+    identify: Callable[[HTTPConnection], tuple[Principal, str]]
+    """Who is asking, and for which purpose (empty: none stated).
+
+    Raises AccessError."""
+
+
+@runtime_checkable
+class OutputPort(Protocol):
+    """One form of a product's data."""
+
+    context: OutputContext
+
+    def __init__(self, context: OutputContext) -> None: ...
+
+    def client_line(self, base_url: str, dataset: str) -> str:
+        """A command that reads `dataset` through this port and runs when pasted into a shell.
+
+        `base_url`: where the port is mounted, without a slash at its end."""
+        ...
+
+
+@runtime_checkable
+class Served(OutputPort, Protocol):
+    """A port that answers HTTP requests."""
+
+    @property
+    def mount(self) -> str:
+        """Its path under `/products/{id}`: `/rest/v1`."""
+        ...
+
+    def app(self) -> ASGIApp:
+        """What to mount there."""
+        ...
+
+
+@runtime_checkable
+class Pushed(OutputPort, Protocol):
+    """A port that writes somewhere each time a snapshot is published."""
+
+    def push(self, snapshot: Snapshot, previous: Snapshot | None, home: Path) -> Sequence[str]:
+        """Write `snapshot`; the URIs written, empty where nothing is to be pushed. Idempotent; `home`: product folder."""
+        ...

@@ -1,0 +1,284 @@
+"""A product put together: descriptor, store, engine, ledger, policy, ports. The library's front door."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from polyport import descriptor, ports
+from polyport.access import Policy, View
+from polyport.access.identity import local_owner
+from polyport.descriptor.environment import resolve
+from polyport.engine.duckdb import DuckDBEngine
+from polyport.errors import ConfigurationError, PolyportError
+from polyport.ledger import Ledger
+from polyport.model import LATEST, OWNER, Principal, Step
+from polyport.pipeline import BuildResult, Job, build
+from polyport.ports.input import InputContext, InputPort
+from polyport.ports.output import OutputContext, OutputPort, Pushed, Served
+from polyport.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from starlette.requests import HTTPConnection
+
+    from polyport.descriptor.types import DataProduct, Port
+    from polyport.engine import Engine
+    from polyport.model import QualityReport, Ref, Run, Snapshot
+    from polyport.store import Expired, Store
+
+
+@dataclass(slots=True)
+class Product:
+    """One data product on this machine. `close()` it, or use it in `with`."""
+
+    spec: DataProduct
+    state: Path
+    """The folder of everything that Polyport keeps: store, raw, quarantine, logs, ledger, caches."""
+    store: Store
+    engine: Engine
+    ledger: Ledger
+    policy: Policy
+    neighbour: Callable[[str], Product] | None = None
+    """Gives another product of the mesh by its id."""
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    @classmethod
+    def load(
+        cls,
+        home: Path | str,
+        *,
+        state: Path | None = None,
+        neighbour: Callable[[str], Product] | None = None,
+    ) -> Product:
+        """The product declared in the folder `home`; its state lies in `state`, by default `home/.polyport`.
+
+        Raises:
+            DescriptorError: Its files are wrong; all problems at once.
+            ConfigurationError: A setting cannot be used.
+            StoreError: Its state cannot be opened.
+        """
+        known = {"input": ports.types("input"), "output": ports.types("output")}
+        spec = descriptor.load(Path(home), port_types=known)
+        folder = (state or Path(home) / ".polyport").absolute()
+        settings = spec.settings
+        if settings.engine != "duckdb":
+            raise ConfigurationError(
+                f"no engine {settings.engine!r}",
+                where="polyport.yaml",
+                fix="engine: {type: duckdb}",
+            )
+        engine = DuckDBEngine(
+            memory=settings.memory, threads=settings.threads, scratch=folder / "scratch" / "spill"
+        )
+        policy = Policy(spec.id, settings.roles, _salt(folder, spec.id))
+        ledger = Ledger(folder / "ledger.sqlite")
+        return cls(spec, folder, LocalStore(folder / "store"), engine, ledger, policy, neighbour)
+
+    def close(self) -> None:
+        """Write what the ledger still holds, and free the engine."""
+        self.ledger.close()
+        if isinstance(self.engine, DuckDBEngine):
+            self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def build(
+        self, report: Callable[[Step], None] | None = None, *, from_run: str = ""
+    ) -> BuildResult:
+        """Read the inputs, cleanse, transform, check, publish; then let each pushed port write the new snapshot.
+
+        Args:
+            report: Called with each step as it is done.
+            from_run: Build again from the raw data that this run received, without asking the sources.
+
+        Raises:
+            BuildError: An input, a step or the quality gate stopped it; nothing was published.
+            ConflictError: Someone else published first.
+            StoreError: No space, or no permission; nothing was published.
+        """
+        say = report or (lambda _: None)
+        started = self.clock()
+        job = Job(
+            product=self.spec,
+            store=self.store,
+            engine=self.engine,
+            state=self.state,
+            inputs={spec.name: self._input(spec) for spec in self.spec.inputs},
+            clock=self.clock,
+            run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+            from_run=from_run,
+        )
+        try:
+            result = build(job, say)
+        except PolyportError as error:
+            self._record(getattr(error, "run", None), getattr(error, "report", None))
+            raise
+        pushed = self._push(result, say)
+        run = replace(result.run, steps=(*result.run.steps, *pushed))
+        self._record(run, result.report)
+        if result.run.outcome == "published":
+            self.expire()
+        return replace(result, run=run)
+
+    def open(
+        self, principal: Principal, ref: Ref = LATEST, *, port: str = "library", purpose: str = ""
+    ) -> View:
+        """What `principal` sees of the snapshot `ref` through `port`. Close the view, or use it in `with`.
+
+        Raises:
+            NotFoundError: No such snapshot.
+        """
+        held = self.store.hold(self.spec.id, ref)
+        snapshot = held.__enter__()
+        return View(
+            snapshot,
+            principal,
+            port,
+            purpose,
+            self.policy,
+            self.engine,
+            self.store.files,
+            self.ledger.record_read,
+            release=lambda: _leave(held),
+        )
+
+    def history(self) -> Sequence[Snapshot]:
+        """All kept snapshots, oldest first."""
+        return self.store.history(self.spec.id)
+
+    def changes(self, before: Ref, after: Ref = LATEST) -> Mapping[str, Mapping[str, int]]:
+        """For each dataset of both snapshots that differs: how many rows were added, removed, changed, as its owner.
+
+        Raises:
+            NotFoundError: No such snapshot.
+        """
+        with self.open(OWNER, before) as old, self.open(OWNER, after) as new:
+            both = [n for n in new.snapshot.datasets if n in old.snapshot.datasets]
+            unchanged = {
+                n
+                for n in both
+                if self.store.files(old.snapshot, n) == self.store.files(new.snapshot, n)
+            }
+            counted = {n: new.count_changes(old, n) for n in both if n not in unchanged}
+        return {name: counts for name, counts in counted.items() if counts}
+
+    def quality(self, ref: Ref = LATEST) -> QualityReport | None:
+        """The report that let the snapshot through; for `latest`, that of the last build, whatever it found."""
+        return self.ledger.report(
+            self.spec.id, "" if ref == LATEST else self.store.snapshot(self.spec.id, ref).id
+        )
+
+    def expire(self) -> Expired:
+        """Remove the snapshots that the product's retention does not keep."""
+        settings = self.spec.settings
+        before = self.clock() - timedelta(days=settings.keep_days) if settings.keep_days else None
+        return self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
+
+    def ports(
+        self, identify: Callable[[HTTPConnection], tuple[Principal, str]] = local_owner
+    ) -> list[OutputPort]:
+        """The output ports of the descriptor, each given what is promised and one way to the rows."""
+        return [
+            ports.load("output", spec.type, where=spec.name)(
+                OutputContext(self.spec, spec, _Open(self, spec.name), identify)
+            )
+            for spec in self.spec.outputs
+        ]
+
+    def served(self) -> list[Served]:
+        """The output ports that answer HTTP requests."""
+        return [port for port in self.ports() if isinstance(port, Served)]
+
+    def _input(self, spec: Port) -> InputPort:
+        settings, taken = resolve(
+            dict(spec.settings), home=self.spec.home, where=f"inputs.{spec.name}"
+        )
+        context = InputContext(
+            replace(spec, settings=settings),
+            self.spec.home,
+            self.spec.contract(spec),
+            self._open_neighbour if self.neighbour else None,
+            taken,
+        )
+        port: InputPort = ports.load("input", spec.type, where=spec.name)(context)
+        return port
+
+    def _open_neighbour(self, product: str, ref: Ref) -> View:
+        """Another product, read as this one: a principal of its own with the role `product:<id>` and `consumer`."""
+        if self.neighbour is None:
+            raise ConfigurationError(
+                f"{product!r} is not in reach", where=self.spec.id, fix="build it in its mesh"
+            )
+        roles = frozenset({f"product:{self.spec.id}", "consumer"})
+        return self.neighbour(product).open(
+            Principal(f"product:{self.spec.id}", roles), ref, port="product"
+        )
+
+    def _push(self, result: BuildResult, say: Callable[[Step], None]) -> tuple[Step, ...]:
+        if result.snapshot is None:
+            return ()
+        steps = []
+        for port in self.ports():
+            if not isinstance(port, Pushed):
+                continue
+            started = self.clock()
+            written = port.push(result.snapshot, result.previous, self.spec.home)
+            if written:
+                seconds = (self.clock() - started).total_seconds()
+                steps.append(
+                    Step("push", port.context.spec.name, f"{len(written)} files", seconds=seconds)
+                )
+                say(steps[-1])
+        return tuple(steps)
+
+    def _record(self, run: Run | None, report: QualityReport | None) -> None:
+        if run is not None:
+            self.ledger.record_run(run)
+        if report is not None:
+            self.ledger.record_report(report)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """`access.Open` for one port of a product."""
+
+    product: Product
+    port: str
+
+    def __call__(self, principal: Principal, ref: Ref = LATEST, *, purpose: str = "") -> View:
+        return self.product.open(principal, ref, port=self.port, purpose=purpose)
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        return self.product.history()
+
+
+def _leave(held: AbstractContextManager[Snapshot]) -> None:
+    held.__exit__(None, None, None)
+
+
+def _salt(state: Path, product: str) -> str:
+    """The product's own secret, made once."""
+    path = state / "secrets" / f"{quote(product, safe='')}.salt"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path.read_text("ascii")
+
+
+__all__ = ["BuildResult", "Product"]

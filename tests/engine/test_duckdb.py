@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import datetime as dt
+import gc
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from polyport.engine.duckdb import DuckDBEngine, plain
+from polyport.errors import ConfigurationError, QueryError, StoreError
+from polyport.model import Files, Query, Relation
+
+
+@pytest.fixture
+def engine(tmp_path):
+    with DuckDBEngine(scratch=tmp_path / "spill") as made:
+        yield made
+
+
+def rows(engine, sql, relations=None, params=None):
+    return engine.query(sql, relations or {}, params).read_all().to_pylist()
+
+
+TABLE = Relation(pa.table({"x": [1, 2, 3], "n": ["a", "b", "c"]}))
+
+
+def test_params_and_nested_names_are_scoped(engine):
+    inner = Relation(Query("SELECT x * 10 AS x FROM t -- a comment", {"t": TABLE}))
+    assert rows(
+        engine, "SELECT x FROM t WHERE x > $low ORDER BY x;", {"t": inner}, {"low": 10}
+    ) == [{"x": 20}, {"x": 30}]
+    assert rows(
+        engine, "WITH t AS (SELECT x + 1 AS x FROM t) SELECT max(x) AS m FROM t", {"t": inner}
+    ) == [{"m": 31}]
+
+
+def test_a_secured_relation_shows_only_its_columns_and_rows(engine):
+    secured = Relation(TABLE.data, {"n": "upper(n)"}, "x >= $p0", {"p0": 2})
+    assert rows(engine, "SELECT * FROM t ORDER BY n", {"t": secured}) == [{"n": "B"}, {"n": "C"}]
+    with pytest.raises(QueryError):
+        rows(engine, "SELECT x FROM t", {"t": secured})
+
+
+def test_readers_of_one_engine_run_at_the_same_time_and_outlive_the_call(engine):
+    first = engine.query("SELECT * FROM range(100000)", {})
+    second = engine.query("SELECT * FROM range(100000)", {})
+    gc.collect()
+    assert first.read_next_batch().num_rows
+    assert second.read_all().num_rows == 100_000
+    assert sum(b.num_rows for b in first) + 32_768 >= 100_000
+
+
+@pytest.mark.parametrize(
+    ("sql", "line", "column", "part"),
+    [
+        ("SELECT x,\n  nope\nFROM t", 2, 3, "nope"),
+        ("SELECT x\nFROM t WHERE (", 2, 15, "syntax"),
+        ("SELECT x FROM\n   missing", 2, 4, "missing"),
+        ("WITH a AS (SELECT 1 AS x)\nSELECT 'ä', y FROM a", 2, 13, "y"),
+    ],
+)
+def test_an_error_names_its_place_in_the_given_sql(engine, sql, line, column, part):
+    with pytest.raises(QueryError) as caught:
+        rows(engine, sql, {"t": TABLE})
+    assert part in caught.value.message
+    assert caught.value.line == line
+    assert "{" not in caught.value.message
+
+
+def test_files_of_each_format(engine, tmp_path):
+    csv = tmp_path / "it's.csv"
+    csv.write_text("x;n\n1;a\n2;-\n", "utf-8")
+    ndjson = tmp_path / "r.ndjson"
+    ndjson.write_text('{"x": 1, "d": {"a": 1}}\n{"x": 2}\n', "utf-8")
+    parquet = tmp_path / "r.parquet"
+    pq.write_table(TABLE.data, parquet)
+    options = {"delimiter": ";", "header": True, "nulls": ["-"], "types": {"x": "BIGINT"}}
+
+    def read(files):
+        return rows(engine, "FROM t ORDER BY x", {"t": Relation(files)})
+
+    assert read(Files((str(csv),), "csv", options)) == [{"x": 1, "n": "a"}, {"x": 2, "n": None}]
+    assert read(Files((str(ndjson),), "ndjson"))[0] == {"x": 1, "d": {"a": 1}}
+    assert len(read(Files((str(parquet), str(parquet))))) == 6
+    assert read(Files((), schema=pa.schema([("x", pa.int32())]))) == []
+
+
+def test_write_keeps_types_ids_and_counts(engine, tmp_path):
+    sql = "SELECT 1::BIGINT AS a, [1, 2] AS b, {'s': 'x'} AS c, TIMESTAMPTZ '2026-01-01 00:00:00+00' AS d"
+    ids = {"a": 1, "b": {"": 2, "element": 3}, "c": {"": 4, "s": 5}, "d": 6}
+    written = engine.write(sql, {}, tmp_path / "o.parquet", field_ids=ids)
+    raw = pq.read_schema(tmp_path / "o.parquet")
+    assert [f.metadata[b"PARQUET:field_id"] for f in raw] == [b"1", b"2", b"4", b"6"]
+    assert written.rows == 1
+    assert written.bytes == (tmp_path / "o.parquet").stat().st_size
+    assert written.schema.field("d").type == pa.timestamp("us", "UTC")
+    again = Relation(Files((str(tmp_path / "o.parquet"),), schema=written.schema))
+    assert rows(engine, "SELECT d FROM t", {"t": again})[0]["d"] == dt.datetime(
+        2026, 1, 1, tzinfo=dt.UTC
+    )
+    assert engine.schema("FROM t", {"t": again}) == written.schema
+
+
+def test_write_of_no_rows_keeps_the_schema(engine, tmp_path):
+    written = engine.write("SELECT 1 AS a WHERE false", {}, tmp_path / "o.parquet", columns=["a"])
+    assert (written.rows, written.schema.names) == (0, ["a"])
+
+
+def test_write_where_nothing_can_be_written_leaves_nothing(engine, tmp_path):
+    with pytest.raises(StoreError):
+        engine.write("SELECT 1 AS a", {}, tmp_path / "none" / "o.parquet")
+    with pytest.raises(QueryError):
+        engine.write("SELECT 'x'::INT AS a", {}, tmp_path / "o.parquet")
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_consume_streams_batches(engine, tmp_path):
+    reader = engine.query("SELECT range AS x FROM range(100000)", {})
+    assert engine.consume(reader, tmp_path / "c.parquet").rows == 100_000
+
+    def failing():
+        yield pa.record_batch({"x": [1]})
+        raise RuntimeError("the source went away")
+
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("x", pa.int64())]), failing())
+    with pytest.raises(RuntimeError):
+        engine.consume(reader, tmp_path / "d.parquet")
+    assert not (tmp_path / "d.parquet").exists()
+
+
+def test_data_larger_than_memory_spills(tmp_path):
+    with DuckDBEngine(memory="300MB", threads=2, scratch=tmp_path) as engine:
+        sql = "SELECT range AS x, md5(range::VARCHAR) AS h FROM range(4000000) ORDER BY h"
+        assert engine.write(sql, {}, tmp_path / "big.parquet").rows == 4_000_000
+
+
+def test_a_setting_that_the_engine_does_not_take(tmp_path):
+    with pytest.raises(ConfigurationError, match="memory"):
+        DuckDBEngine(memory="lots", scratch=tmp_path)
+
+
+def test_plain_makes_schemas_comparable():
+    given = pa.schema(
+        [pa.field("a", pa.large_string(), nullable=False), pa.field("l", pa.large_list(pa.int8()))]
+    )
+    assert plain(given) == pa.schema(
+        [("a", pa.string()), ("l", pa.list_(pa.field("element", pa.int8())))]
+    )
