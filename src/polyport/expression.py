@@ -132,6 +132,38 @@ def attributes(expression: Expression) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value.name for value in found if isinstance(value, Attribute)))
 
 
+def filled(expression: Expression, principal: Mapping[str, str]) -> Expression | None:
+    """The tree with the values of `principal.<name>` in it; None where one is not known."""
+    if any(name not in principal for name in attributes(expression)):
+        return None
+
+    def value(given: Value) -> Value:
+        return principal[given.name] if isinstance(given, Attribute) else given
+
+    return _mapped(expression, value)
+
+
+def _mapped(node: Expression, change: Callable[[Value], Value]) -> Expression:
+    match node:
+        case And(terms) | Or(terms):
+            return type(node)(tuple(_mapped(term, change) for term in terms))
+        case Not(term):
+            return Not(_mapped(term, change))
+        case IsNull():
+            return node
+    return _mapped_leaf(node, change)
+
+
+def _mapped_leaf(leaf: Compare | In | Like, change: Callable[[Value], Value]) -> Expression:
+    match leaf:
+        case Compare(column, op, given):
+            return Compare(column, op, change(given))
+        case In(column, values):
+            return In(column, tuple(map(change, values)))
+        case Like(column, pattern):
+            return Like(column, change(pattern))
+
+
 def quote(name: str) -> str:
     """`name` as a SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -15,6 +15,7 @@ from polyport.access import Policy, View
 from polyport.access.identity import local_owner
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
+from polyport.engine.keyed import KeyedIndexes
 from polyport.errors import ConfigurationError, PolyportError
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from polyport.descriptor.types import DataProduct, Port
     from polyport.engine import Engine
+    from polyport.engine.keyed import KeyedIndex
     from polyport.model import QualityReport, Ref, Run, Snapshot
     from polyport.store import Expired, Store
 
@@ -49,6 +51,8 @@ class Product:
     policy: Policy
     neighbour: Callable[[str], Product] | None = None
     """Gives another product of the mesh by its id."""
+    keyed: KeyedIndexes | None = None
+    """The keyed read path; None: every read is the engine's."""
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     @classmethod
@@ -85,6 +89,8 @@ class Product:
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""
+        if self.keyed is not None:
+            self.keyed.close()
         self.ledger.close()
         if isinstance(self.engine, DuckDBEngine):
             self.engine.close()
@@ -153,6 +159,7 @@ class Product:
             self.store.files,
             self.ledger.record_read,
             release=lambda: _leave(held),
+            keyed=self._keyed,
         )
 
     def history(self) -> Sequence[Snapshot]:
@@ -201,6 +208,21 @@ class Product:
     def served(self) -> list[Served]:
         """The output ports that answer HTTP requests."""
         return [port for port in self.ports() if isinstance(port, Served)]
+
+    def speed_up(self) -> None:
+        """From now on keep a keyed index beside each snapshot that is read: for a process that serves."""
+        if self.keyed is None:
+            folder = self.state / "keyed" / quote(self.spec.id, safe="")
+            self.keyed = KeyedIndexes(folder, self.engine, self.store.files)
+
+    def _keyed(self, snapshot: Snapshot, dataset: str) -> KeyedIndex | None:
+        if self.keyed is None:
+            return None
+        promised = self.spec.objects.get(dataset)
+        columns = [list(r.columns) for r in promised.relationships] if promised else []
+        for port in self.spec.outputs:
+            columns += port.settings.get("index", {}).get(dataset, [])
+        return self.keyed.get(snapshot, dataset, columns)
 
     def _input(self, spec: Port) -> InputPort:
         settings, taken = resolve(

@@ -40,7 +40,8 @@ def _attributes(text: str) -> Mapping[str, str]:
         name, equals, value = part.partition("=")
         if not equals:
             raise AccessError(
-                f"{part!r} in Polyport-Role is not name=value", fix="Polyport-Role: partner; studio=Fox"
+                f"{part!r} in Polyport-Role is not name=value",
+                fix="Polyport-Role: partner; studio=Fox",
             )
         found[name.strip()] = unquote(value.strip())
     return found

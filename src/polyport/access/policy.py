@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from polyport.access.masks import Mask
 from polyport.descriptor.types import RoleSettings
 from polyport.errors import AccessError
-from polyport.expression import attributes, columns, quote, to_sql
+from polyport.expression import Or, attributes, columns, filled, quote, to_sql
 from polyport.model import OWNER_ROLE, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from polyport.descriptor.types import Role
+    from polyport.expression import Expression
     from polyport.model import Dataset, Files, Principal
 
 
@@ -87,6 +88,25 @@ class Policy:
         where = "" if "" in conditions else " OR ".join(f"({c})" for c in conditions)
         plain = not masked and len(shown) == len(dataset.schema.names)
         return Relation(files, {} if plain else shown, where, params), masked
+
+    def plain_rows(
+        self, dataset: Dataset, principal: Principal, purpose: str = ""
+    ) -> tuple[Expression | None] | None:
+        """The rows that `principal` sees, as one filter, where every column it sees shows as it is; else None.
+
+        Raises:
+            AccessError: The policy shows nothing of it.
+        """
+        grants = self.grants(dataset, principal, purpose)
+        same = {(grant.settings.columns, bool(grant.settings.mask)) for grant in grants}
+        if len(same) > 1 or any(grant.settings.mask for grant in grants):
+            return None
+        filters = [grant.settings.rows for grant in grants]
+        if None in filters:
+            return (None,)
+        known = {"id": principal.id, **principal.attributes}
+        terms = [filled(rows, known) for rows in filters if rows is not None]
+        return None if None in terms else (Or(tuple(t for t in terms if t is not None)),)
 
     def policy_class(self, dataset: Dataset, principal: Principal, purpose: str = "") -> str:
         """A digest: equal for principals that see the same of `dataset`; `-` where that is nothing."""

@@ -13,8 +13,8 @@ import pyarrow as pa
 from polyport.access import statements
 from polyport.access.statements import Measure, Order
 from polyport.errors import AccessError, NotFoundError, QueryError
+from polyport.expression import And, quote
 from polyport.expression import columns as named_columns
-from polyport.expression import quote
 from polyport.model import LATEST, Files, Read
 
 if TYPE_CHECKING:
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
     from polyport.access.policy import Policy
     from polyport.engine import Engine
+    from polyport.engine.keyed import KeyedIndex
     from polyport.expression import Expression
     from polyport.model import Dataset, Principal, Ref, Relation, Snapshot
+
+
+SMALL = 1_001
+"""Rows: a page and one more. Longer reads are the engine's."""
 
 
 class Open(Protocol):
@@ -92,6 +97,8 @@ class View:
     record: Callable[[Read], None]
     release: Callable[[], None] = lambda: None
     """Called once, when the view is closed: lets go of the snapshot."""
+    keyed: Callable[[Snapshot, str], KeyedIndex | None] = lambda *_: None
+    """Gives the keyed read path of a dataset, where there is one."""
     _secured: dict[str, tuple[Relation, Mapping[str, str]]] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
     _meters: list[_Meter] = field(default_factory=list)
@@ -187,6 +194,9 @@ class View:
         """
         shown = tuple(columns) or tuple(self.schema(dataset).names)
         self._known(dataset, (*shown, *_used(where), *(o.column for o in order)))
+        found = self._keyed(dataset, shown, where, order, limit, after)
+        if found is not None:
+            return found
         sql, params = statements.scan(
             dataset,
             shown,
@@ -303,6 +313,34 @@ class View:
         meter = _Meter(self.record, read)
         self._meters.append(meter)
         return meter
+
+    def _keyed(
+        self,
+        dataset: str,
+        columns: tuple[str, ...],
+        where: Expression | None,
+        order: Sequence[Order],
+        limit: int | None,
+        after: Sequence[Any] | None,
+    ) -> pa.RecordBatchReader | None:
+        """The same rows by the keyed read path; None where it has to be the engine."""
+        index = self.keyed(self.snapshot, dataset) if limit is not None and limit <= SMALL else None
+        if index is None:
+            return None
+        rows = self.policy.plain_rows(self.snapshot.datasets[dataset], self.principal, self.purpose)
+        if rows is None:
+            return None
+        terms = tuple(term for term in (rows[0], where) if term is not None)
+        meter = self._meter(dataset, columns)
+        batch = index.scan(
+            columns, where=And(terms) if terms else None, order=order, limit=limit or 0, after=after
+        )
+        if batch is None:
+            self._meters.remove(meter)
+            return None
+        meter.count(batch)
+        meter.finish("ok")
+        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
 
     def _run(
         self, dataset: str, columns: tuple[str, ...], sql: str, params: Mapping[str, Any]

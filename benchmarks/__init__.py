@@ -1,0 +1,1 @@
+"""Workloads, each beside a peer or the bare engine, as ratios within one run."""

@@ -1,0 +1,31 @@
+"""Time, CPU and peak memory of a command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one run of a command took."""
+
+    seconds: float
+    cpu: float
+    peak: int
+    """Bytes resident at most."""
+
+
+def run(command: list[str]) -> Figures:
+    """Run `command` to its end; it must succeed."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    noise = process.stderr.read()
+    process.stderr.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}:\n{noise.decode()}")
+    return Figures(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from polyport.errors import ConfigurationError
+from polyport.server import client_lines, create_app, serve
+from polyport.testing.output_port import make_product
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    with make_product(tmp_path_factory.mktemp("server") / "films", "rest") as made:
+        yield made
+
+
+@pytest.fixture
+def client(product):
+    with TestClient(create_app([product], hosts=["testserver"])) as made:
+        yield made
+
+
+def test_a_client_reaches_a_row_knowing_only_the_root(client):
+    root = client.get("/").json()
+    document = client.get(root["_links"]["product"][0]["href"]).json()
+    assert document["name"] == "Films"
+    assert document["datasets"][0]["rows"] == 4
+    port = client.get(document["_links"]["port"][0]["href"]).json()
+    link = next(link for rel, link in port["_links"].items() if "films" in str(link) and rel not in ("self", "up"))
+    href = link[0]["href"] if isinstance(link, list) else link["href"]
+    page = client.get(href.split("{")[0]).json()
+    row = page["_embedded"]["films"][0]
+    assert client.get(row["_links"]["self"]["href"]).json()["title"] == row["title"]
+
+
+def test_a_foreign_host_name_is_refused(product):
+    with TestClient(create_app([product])) as client:
+        assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+        assert client.get("/", headers={"host": "127.0.0.1:8400"}).status_code == 200
+
+
+def test_nothing_is_a_problem_document(client):
+    reply = client.get("/no/such/place")
+    assert reply.status_code == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["code"] == "PP410"
+
+
+def test_serving_beyond_this_machine_is_refused(product):
+    with pytest.raises(ConfigurationError, match="no login"):
+        serve([product], host="0.0.0.0")
+
+
+def test_a_badly_written_role_is_refused(client):
+    reply = client.get("/products/films/rest/v1/films", headers={"polyport-role": "partner; studio"})
+    assert (reply.status_code, reply.json()["code"]) == (403, "PP400")
+
+
+def test_the_owner_role_cannot_be_combined(client):
+    reply = client.get("/products/films/rest/v1/films", headers={"polyport-role": "owner, partner; studio=Universal"})
+    assert [row["id"] for row in reply.json()["_embedded"]["films"]] == [2]
+
+
+def test_client_lines_name_the_port(product):
+    assert "http://127.0.0.1:8400/products/films/rest/v1" in client_lines(product, "http://127.0.0.1:8400")["rest"]
