@@ -75,7 +75,7 @@ t = "'{out}'"
 row = con.execute(f'''SELECT count(*), count(*) FILTER (id IS NULL), count(*) FILTER (title IS NULL),
   count(*) FILTER (length(title) < 1), count(*) FILTER (studio NOT IN ('Warner','Fox','Universal','Sony','MGM')),
   count(*) FILTER (released IS NULL), count(*) FILTER (cost < 0), count(*) FILTER (rating < 0 OR rating > 100),
-  count(*) FILTER (imdb_id IS NULL), count(*) FILTER (NOT regexp_matches(imdb_id, '^tt[0-9]{{7}}$')) FROM {{t}}''').fetchone()
+  count(*) FILTER (imdb_id IS NULL), count(*) FILTER (NOT regexp_matches(imdb_id, '^tt[0-9]{{{{7}}}}$')) FROM {{t}}''').fetchone()
 double = con.execute(f"SELECT count(*) FROM (SELECT id FROM {{t}} GROUP BY id HAVING count(*) > 1)").fetchone()
 gross = con.execute(f"SELECT count(*) FROM {{t}} WHERE gross < 0").fetchone()
 assert row[0] > 1000 and not any(row[i] for i in (1, 2, 3, 4, 5, 6, 7, 9)) and row[8] < row[0] / 20, row
@@ -99,7 +99,9 @@ def prepare(folder: Path, rows: int) -> Path:
     (folder / "inputs").mkdir(exist_ok=True)
     with duckdb.connect() as connection:
         target = folder / "inputs" / "source.parquet"
-        connection.execute(f"COPY (SELECT {COLUMNS} FROM range({rows})) TO '{target}' (FORMAT parquet)")
+        connection.execute(
+            f"COPY (SELECT {COLUMNS} FROM range({rows})) TO '{target}' (FORMAT parquet)"
+        )
     return folder
 
 
@@ -111,7 +113,9 @@ def compare(rows: int) -> tuple[Figures, Figures]:
         out = folder / "bare.parquet"
         script = folder / "bare.py"
         source = product / "inputs" / "source.parquet"
-        script.write_text(textwrap.dedent(BARE).format(select=SELECT, out=out, source=source), "utf-8")
+        script.write_text(
+            textwrap.dedent(BARE).format(select=SELECT, out=out, source=source), "utf-8"
+        )
         ours = run([sys.executable, "-m", "polyport", "build", str(product)])
         bare = run([sys.executable, str(script)])
     finally:

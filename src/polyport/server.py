@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
 from polyport.access.identity import LOOPBACK
@@ -44,7 +43,9 @@ def create_app(products: Sequence[Product], *, hosts: Sequence[str] = LOOPBACK) 
     for product in products:
         base = address(product.spec.id)
         served = product.served()
-        routes += [Mount(base + port.mount, app=port.app()) for port in served]
+        for port in served:
+            routes.append(Mount(base + port.mount, app=port.app()))
+            routes.append(Route(base + port.mount, _with_slash))
         routes.append(Route(base, _document(product, served), methods=["GET"]))
     routes.append(Route("/{path:path}", _nothing_here))
     return Starlette(
@@ -71,14 +72,21 @@ def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8
             where="serve --host",
             fix="serve on 127.0.0.1; only this machine can reach it",
         )
-    from granian.constants import Interfaces  # noqa: PLC0415 - the server is needed by one command only
-    from granian.server.embed import Server  # noqa: PLC0415
+    import uvicorn  # noqa: PLC0415 - the server is needed by one command only
 
     _check_free(host, port)
-    server = Server(
-        create_app(products), address=host, port=port, interface=Interfaces.ASGI, websockets=False
+    for product in products:
+        product.speed_up()
+    uvicorn.run(
+        create_app(products),
+        host=host.strip("[]"),
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
     )
-    asyncio.run(server.serve())
 
 
 def _check_free(host: str, port: int) -> None:
@@ -114,7 +122,7 @@ def _document(product: Product, served: Sequence[Served]) -> Callable[[Request],
         history = product.history()
         ports = [
             {
-                "href": base + p.mount,
+                "href": f"{base}{p.mount}/",
                 "name": p.context.spec.name,
                 "title": p.context.spec.description,
             }
@@ -156,6 +164,10 @@ def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
         "committed_at": snapshot.committed_at.isoformat(),
         "rows": {d.name: d.rows for d in snapshot.datasets.values()},
     }
+
+
+def _with_slash(request: Request) -> Response:
+    return RedirectResponse(request.url.replace(path=request.url.path + "/"))
 
 
 def _nothing_here(request: Request) -> Response:

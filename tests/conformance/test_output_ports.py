@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
-from starlette.testclient import TestClient
 
 from polyport import ports
 from polyport.errors import AccessError
 from polyport.server import create_app
+from polyport.testing.asgi import Client
 from polyport.testing.output_port import OutputPortTests
 
 
@@ -25,8 +25,7 @@ def headers(who):
 
 
 def get(product, path, who, ref):
-    with TestClient(create_app([product], hosts=["testserver"])) as client:
-        reply = client.get(path, params={"snapshot": ref}, headers=headers(who))
+    reply = Client(create_app([product])).get(path, params={"snapshot": ref}, headers=headers(who))
     if reply.status_code != 200:
         assert reply.headers["content-type"] == "application/problem+json"
         raise AccessError(reply.text)

@@ -14,6 +14,3 @@ class TestLocalStore(StoreTests):
 class TestLocalStoreWithoutIceberg(StoreTests):
     def make_store(self, folder):
         return LocalStore(folder, iceberg=False)
-
-    def test_no_such_dataset(self, store):
-        super().test_no_such_dataset(store)

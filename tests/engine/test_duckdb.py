@@ -68,6 +68,28 @@ def test_an_error_names_its_place_in_the_given_sql(engine, sql, line, column, pa
     assert "{" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1; COPY (SELECT 1) TO '{}'",
+        "SELECT 1 AS x) TO '{}' (FORMAT csv); COPY (SELECT 1 AS x",
+        "COPY (SELECT 1) TO '{}'",
+        "CREATE TABLE a AS SELECT 1",
+        "ATTACH '{}'",
+        "",
+    ],
+)
+def test_whatever_is_not_one_select_is_refused(engine, tmp_path, sql):
+    target = tmp_path / "made"
+    for relations in ({}, {"t": TABLE}):
+        with pytest.raises(QueryError):
+            engine.query(sql.format(target), relations)
+        with pytest.raises(QueryError):
+            engine.write(sql.format(target), relations, tmp_path / "o.parquet")
+    assert not list(tmp_path.glob("*ma*"))
+    assert not list(tmp_path.glob("*.parquet"))
+
+
 def test_files_of_each_format(engine, tmp_path):
     csv = tmp_path / "it's.csv"
     csv.write_text("x;n\n1;a\n2;-\n", "utf-8")

@@ -161,6 +161,14 @@ def test_a_read_of_too_many_steps_is_declined_and_remembered(made, monkeypatch):
     )
 
 
+def test_many_small_reads_are_not_one_large_read(made):
+    for n in range(3000):
+        assert (
+            made.scan(["id"], where=Compare("id", "=", n), order=[Order("id")], limit=1).num_rows
+            == 1
+        )
+
+
 def test_not_a_number_is_not_null(engine, tmp_path):
     table = pa.table({"id": [1], "f": [math.nan]})
     pq.write_table(table, tmp_path / "t.parquet")

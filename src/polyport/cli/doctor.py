@@ -27,7 +27,7 @@ NEEDED = (
     "pyiceberg",
     "sqlalchemy",
     "starlette",
-    "granian",
+    "uvicorn",
     "python-calamine",
     "httpx",
 )

@@ -55,7 +55,9 @@ def _file(path: str, home: Path, where: str, secrets: dict[str, str]) -> str:
         value = (home / path).expanduser().read_text("utf-8").strip()
     except OSError as error:
         raise ConfigurationError(
-            f"the file {path!r} cannot be read: {error.strerror}", where=where, fix="make it readable"
+            f"the file {path!r} cannot be read: {error.strerror}",
+            where=where,
+            fix="make it readable",
         ) from error
     secrets[path] = value
     return value

@@ -126,6 +126,7 @@ _CSV = {
     "quote": "quote",
     "decimal": "decimal_separator",
     "date_format": "dateformat",
+    "sample": "sample_size",
 }
 
 

@@ -83,9 +83,8 @@ class DuckDBEngine:
         composed = compose(sql, relations, params)
         cursor = self._cursor(composed)
         try:
+            _one_select(composed, cursor)
             found = cursor.sql(composed.text, params=composed.params or None)
-            if found is None:
-                raise QueryError("the statement gives no rows", fix="write one SELECT")
             return found.to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
             raise _query_error(error, composed, cursor) from error
@@ -113,6 +112,7 @@ class DuckDBEngine:
         text = f"COPY (\n{composed.text}\n) TO {_literal(str(target))} ({options})"
         cursor = self._cursor(composed)
         try:
+            _one_select(composed, cursor)
             stats = cursor.execute(text, composed.params or None).fetchall()
         except duckdb.Error as error:
             target.unlink(missing_ok=True)
@@ -141,6 +141,9 @@ class DuckDBEngine:
 
     def _cursor(self, composed: Composed) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
+        cursor.execute(
+            "SET enable_progress_bar = false"
+        )  # ours says what it does; this one writes to stdout
         for name, table in composed.tables.items():
             cursor.register(name, table)
         for scheme in composed.schemes:
@@ -152,6 +155,15 @@ class DuckDBEngine:
 
         if not self._connection.filesystem_is_registered(scheme):
             self._connection.register_filesystem(fsspec.filesystem(scheme))
+
+
+def _one_select(composed: Composed, cursor: duckdb.DuckDBPyConnection) -> None:
+    """Refuse whatever is not exactly one SELECT: a second statement would run with the engine's own rights."""
+    found = cursor.extract_statements(composed.text)
+    if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
+        raise QueryError(
+            "the engine runs exactly one SELECT", fix="write one SELECT, without a semicolon inside"
+        )
 
 
 def plain(schema: pa.Schema) -> pa.Schema:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from polyport.expression import Expression, Value
     from polyport.model import Dataset, Snapshot
 
-STEPS = 20_000
-"""Instructions of SQLite's machine that one read may take: some milliseconds. A read that needs more is declined."""
+STEPS = 20
+"""Thousands of instructions of SQLite's machine that one read may take: some milliseconds. Beyond, it is declined."""
 SHAPES = 1_000
 """How many declined shapes of reads are remembered."""
 MOST_DIGITS = 18
@@ -123,8 +123,10 @@ class KeyedIndex:
         sql = f"SELECT {', '.join(map(quote, columns))} FROM rows"
         sql += f" WHERE {' AND '.join(conditions)}" if conditions else ""
         sql += f" ORDER BY {', '.join(terms)}" if terms else ""
+        connection = self._connection()
+        self._local.left = STEPS
         try:
-            rows = self._connection().execute(f"{sql} LIMIT {int(limit)}", params).fetchall()
+            rows = connection.execute(f"{sql} LIMIT {int(limit)}", params).fetchall()
         except sqlite3.OperationalError:  # interrupted: too many steps
             if len(self._declined) >= SHAPES:
                 self._declined.clear()
@@ -155,10 +157,15 @@ class KeyedIndex:
             found = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
             found.execute("PRAGMA mmap_size = 4000000000")
             found.execute("PRAGMA case_sensitive_like = ON")
-            found.set_progress_handler(lambda: 1, STEPS)
+            # SQLite counts on from run to run of a statement that it keeps prepared, so the budget is ours.
+            found.set_progress_handler(self._spend, 1_000)
             self._local.connection = found
             self._open.append(found)
         return found
+
+    def _spend(self) -> bool:
+        self._local.left -= 1
+        return bool(self._local.left < 0)
 
     def _stored(self, name: str) -> Codec:
         found = self._codecs.get(name)

@@ -1,0 +1,115 @@
+"""`polyport check`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from polyport.cli import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from polyport.descriptor.types import DataProduct
+    from polyport.errors import Diagnostic
+
+FORMATS = ("text", "json", "sarif", "github")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), default=Path(), metavar="[DIR|FILE]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="What to print.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--strict", is_flag=True, help="Warnings fail, too.")
+def check(path: Path, form: str, as_json: bool, strict: bool) -> None:
+    """Find mistakes in a product's folder, a mesh, or one ODPS, ODCS or polyport.yaml file, before you build.
+
+    Exits with 2 where there are errors.
+    """
+    products, found = _examine(path)
+    _print(found, "json" if as_json else form)
+    if form == "text" and not as_json:
+        _conclude(path, products, found, strict=strict)
+    if _failing(found, strict=strict):
+        sys.exit(2)
+
+
+def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...]]:
+    from polyport import descriptor, ports
+    from polyport.descriptor.mesh import is_mesh
+    from polyport.errors import NotFoundError
+
+    if not path.exists():
+        raise NotFoundError(f"no file or folder {path}", fix="polyport init NAME starts a product")
+    if path.is_file():
+        return (), descriptor.examine_file(path)
+    types = {group: tuple(ports.types(group)) for group in ("input", "output")}
+    if is_mesh(path):
+        return descriptor.examine_mesh(path, port_types=types)
+    product, found = descriptor.examine(path, port_types=types)
+    return ((product,) if product else ()), found
+
+
+def _print(found: Sequence[Diagnostic], form: str) -> None:
+    from polyport import __version__
+    from polyport.cli import diagnostics
+
+    if form == "json":
+        console.say_json(diagnostics.to_json(found))
+    elif form == "sarif":
+        console.say_json(diagnostics.to_sarif(found, __version__))
+    elif form == "github":
+        for line in diagnostics.to_github(found):
+            click.echo(line)
+    elif found:
+        console.say(
+            diagnostics.render_text(
+                found, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ
+            )
+        )
+
+
+def _failing(found: Sequence[Diagnostic], *, strict: bool) -> bool:
+    return any(d.severity == "error" or (strict and d.severity == "warning") for d in found)
+
+
+def _conclude(
+    path: Path, products: Sequence[DataProduct], found: Sequence[Diagnostic], *, strict: bool
+) -> None:
+    """The last lines: what was checked and what to do next, or what is unchanged."""
+    errors = [d for d in found if d.severity == "error"]
+    warnings = [d for d in found if d.severity == "warning"]
+    if _failing(found, strict=strict):
+        counted = errors or warnings
+        files = dict.fromkeys(d.places[0].file for d in counted if d.places)
+        where = next(iter(files)) if len(files) == 1 else f"{len(files)} files"
+        noun = "problem" if errors else "warning"
+        head = click.style("error", fg="red", bold=True)
+        count = console.bold(f"{console.plural(len(counted), noun)} in {where}")
+        console.say(f"{head}: {count}; nothing was built, what is published is unchanged")
+        console.say(f"explain one: polyport explain {counted[0].code}")
+        return
+    for product in products:
+        console.say(f"{console.good('✓')} {console.bold(product.name)}: {_checked(product)}")
+    if not products:
+        console.say(f"{console.good('✓')} {path} is well formed")
+    also = f" ({console.plural(len(warnings), 'warning')})" if warnings else ""
+    next_step = (
+        f"polyport build {path}" if products else "polyport check DIR checks a whole product"
+    )
+    console.say(f"no errors{also}; next: {next_step}")
+
+
+def _checked(product: DataProduct) -> str:
+    rules = sum(len(one.rules) for one in product.objects.values())
+    counted = (
+        (len(product.inputs), "input port"),
+        (len(product.objects), "dataset"),
+        (rules, "quality rule"),
+        (len(product.outputs), "output port"),
+    )
+    return ", ".join(console.plural(number, noun) for number, noun in counted)

@@ -1,0 +1,89 @@
+"""Bitol ODPS documents as the head and the ports of a `DataProduct`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from polyport.descriptor import schema
+from polyport.descriptor.types import DataProduct, Port, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from polyport.descriptor.types import Contract
+    from polyport.descriptor.yaml import Document
+    from polyport.errors import Diagnostic
+
+NAME = "dataproduct.odps.yaml"
+_TEXTS = ("name", "type", "version", "contractId")
+
+
+def examine(document: Document) -> tuple[Diagnostic, ...]:
+    """What is wrong with the document by itself. Older ones (0.9, 1.0) are subsets of 1.1."""
+    return schema.check(document, "product")
+
+
+def outline(document: Document) -> Document | None:
+    """The part of an unsound document that other files are checked against; None where its ports cannot be told.
+
+    Ports stay in their order, so that places stay right.
+    """
+    value: dict[str, Any] = {"id": str(document.get("id") or "")}
+    for key in ("inputPorts", "outputPorts"):
+        ports = document.get(key) or []
+        if not isinstance(ports, list):
+            return None
+        if not all(isinstance(p, dict) and isinstance(p.get("name"), str) for p in ports):
+            return None
+        value[key] = [{k: p[k] for k in _TEXTS if isinstance(p.get(k), str)} for p in ports]
+    return replace(document, value=value)
+
+
+def product(
+    document: Document, home: Path, *, contracts: Iterable[Contract], settings: Settings
+) -> DataProduct:
+    """The view of a sound document with its contracts and settings."""
+    value: Mapping[str, Any] = document.value
+    said = value.get("description")
+    inputs: Mapping[str, Any] = settings.document.get("inputs") or {}
+    ports: Mapping[str, Any] = settings.document.get("ports") or {}
+    return DataProduct(
+        home=home,
+        id=value["id"],
+        name=value.get("name") or value["id"],
+        version=value.get("version") or "",
+        status=value.get("status") or "",
+        domain=value.get("domain") or "",
+        purpose=(said.get("purpose") or "") if isinstance(said, dict) else "",
+        inputs=tuple(_input(node, inputs) for node in value.get("inputPorts") or ()),
+        outputs=tuple(_output(node, ports) for node in value.get("outputPorts") or ()),
+        management=tuple(_output(node, {}) for node in value.get("managementPorts") or ()),
+        contracts={contract.id: contract for contract in contracts},
+        settings=settings,
+        document=value,
+        file=document.path,
+    )
+
+
+def _input(node: Mapping[str, Any], settings: Mapping[str, Any]) -> Port:
+    own = dict(settings.get(node["name"]) or {})
+    return _port(node, str(own.pop("type", "")), own)
+
+
+def _output(node: Mapping[str, Any], settings: Mapping[str, Any]) -> Port:
+    return _port(node, node.get("type") or "", settings.get(node["name"]) or {})
+
+
+def _port(node: Mapping[str, Any], kind: str, settings: Mapping[str, Any]) -> Port:
+    return Port(
+        name=node["name"],
+        type=kind,
+        version=node.get("version") or "1.0.0",
+        contract_id=node.get("contractId") or "",
+        description=node.get("description") or "",
+        deprecated=node.get("deprecated") is True,
+        settings=settings,
+        document=node,
+    )

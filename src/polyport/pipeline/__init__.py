@@ -1,0 +1,7 @@
+"""From raw data to a published snapshot: one file a stage, called in order by `build`."""
+
+from __future__ import annotations
+
+from polyport.pipeline.build import BuildResult, Job, build
+
+__all__ = ["BuildResult", "Job", "build"]

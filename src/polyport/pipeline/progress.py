@@ -1,0 +1,89 @@
+"""Progress: each step of a build as it ends, told to the caller, to the log, and kept for the run."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from polyport.errors import PolyportError
+from polyport.model import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from polyport.model import Status
+    from polyport.pipeline.log import RunLog
+
+
+Stage: TypeAlias = Literal["read", "raw", "cleanse", "transform", "check", "publish", "push"]
+
+
+@dataclass(slots=True)
+class Entry:
+    """A step that is going on: what there is to say of it when it ends."""
+
+    detail: str = ""
+    rows: int | None = None
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    status: Status = "pass"
+    notes: tuple[str, ...] = ()
+    """More than fits a line: for the log alone."""
+
+
+class Recorder:
+    """Gathers the steps of one run."""
+
+    def __init__(self, log: RunLog, report: Callable[[Step], None], steps: list[Step]) -> None:
+        """Tell `log` and `report`, and add to `steps`."""
+        self._steps = steps
+        self._log = log
+        self._report = report
+
+    @contextmanager
+    def step(self, stage: Stage, name: str) -> Iterator[Entry]:
+        """A step, from its start to its end; one that fails is told too, with status `error`."""
+        entry, started = Entry(), time.perf_counter()
+        self._log.event(stage, name, message="started")
+        try:
+            yield entry
+        except PolyportError as error:
+            self._tell(stage, name, Entry(error.message, status="error"), started)
+            raise
+        self._tell(stage, name, entry, started)
+
+    def _tell(self, stage: Stage, name: str, entry: Entry, started: float) -> None:
+        seconds = round(time.perf_counter() - started, 6)
+        step = Step(
+            stage,
+            name,
+            entry.detail,
+            entry.rows,
+            entry.repaired,
+            entry.refused,
+            seconds,
+            entry.status,
+        )
+        self._steps.append(step)
+        if entry.status != "error":  # an error is written whole, where it ends the run
+            self._log.event(
+                stage,
+                name,
+                message=entry.detail or "done",
+                level="warning" if entry.status == "warn" else "info",
+                details={
+                    "rows": entry.rows,
+                    "repaired": dict(entry.repaired),
+                    "refused": dict(entry.refused),
+                    "notes": entry.notes,
+                    "seconds": seconds,
+                },
+            )
+        self._report(step)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `3,201 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,270 @@
+"""Raw: bytes kept exactly as they were received, under their hash, and for each run a list of what it stands on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from polyport.errors import NotFoundError, StoreError
+from polyport.pipeline.folders import safe, sync_folder, write_document, writing
+from polyport.ports.input import RawObject, Received
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+FORMAT = 1
+_CHUNK = 1 << 20
+_COMPRESSED = {".gz", ".zst", ".bz2", ".xz"}
+_SUFFIX_LENGTH = 16
+
+
+class RawStore:
+    """One product's raw data.
+
+    `<sha[:2]>/<sha><suffix>` are the bytes, read-only; `runs/<run>.json` says what a run stands on; `accepted.json`
+    names the last run whose raw data made it through the build, where incremental ports go on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        incoming: Path | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Open the raw store in `folder`.
+
+        Args:
+            folder: Where raw data lives; made when first needed.
+            incoming: Where bytes lie while they come in, on the same file system; default: below `folder`.
+            clock: Says when something was received.
+        """
+        self.folder = folder
+        self._incoming = incoming or folder / "incoming"
+        self._clock = clock
+
+    def keep(
+        self,
+        name: str,
+        chunks: Iterable[bytes],
+        *,
+        origin: str,
+        media_type: str = "application/octet-stream",
+    ) -> RawObject:
+        """The bytes, kept under their SHA-256; see `polyport.ports.input.Keep`.
+
+        Raises:
+            StoreError: No space, or no permission.
+        """
+        part = self._incoming / uuid4().hex
+        try:
+            sha256, size = self._receive(part, chunks)
+            path = self.folder / sha256[:2] / f"{sha256}{_suffix(name)}"
+            with writing(path):
+                _settle(part, path, self._clock())
+                first = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        finally:
+            if part.exists():
+                part.unlink()
+        return RawObject(Path(name).name, path, sha256, size, media_type, origin, first)
+
+    def _receive(self, part: Path, chunks: Iterable[bytes]) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
+        with writing(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            file = part.open("xb")
+        try:
+            for chunk in chunks:  # an OSError in here is the source's, not ours
+                digest.update(chunk)
+                size += len(chunk)
+                with writing(part):
+                    file.write(chunk)
+            with writing(part):
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            with writing(part):
+                file.close()
+        return digest.hexdigest(), size
+
+    def record(self, run: str, received: Mapping[str, Received]) -> None:
+        """Note what `run` stands on, so that it can be rebuilt.
+
+        Raises:
+            StoreError: No space, or no permission.
+        """
+        ports = {name: self._document(one) for name, one in received.items()}
+        document = {"format": FORMAT, "run": run, "at": _text(self._clock()), "ports": ports}
+        write_document(self._manifest(run), document)
+
+    def accept(self, run: str) -> None:
+        """Let incremental ports go on from what `run` received.
+
+        Raises:
+            StoreError: No space, or no permission.
+        """
+        write_document(self.folder / "accepted.json", {"format": FORMAT, "run": run})
+
+    def latest(self) -> Mapping[str, Received]:
+        """What the last accepted run received, by port; empty for the first. Sizes are checked, not hashes.
+
+        Raises:
+            StoreError: A raw file or a list is gone or damaged.
+        """
+        pointer = self.folder / "accepted.json"
+        if not pointer.exists():
+            return {}
+        run = _member(_load(pointer), "run", pointer)
+        return {r.port: r for r in self._read(str(run), _same_size)}
+
+    def load(self, run: str) -> Mapping[str, Received]:
+        """What `run` received, by port, every byte checked.
+
+        Raises:
+            NotFoundError: No raw data of that run is kept.
+            StoreError: A raw file was changed or is gone.
+        """
+        return {r.port: r for r in self._read(run, _same_bytes)}
+
+    def runs(self) -> tuple[str, ...]:
+        """The runs whose raw data is kept, oldest first."""
+        return tuple(sorted(_load(p)["run"] for p in (self.folder / "runs").glob("*.json")))
+
+    def _read(self, run: str, check: Callable[[RawObject], None]) -> list[Received]:
+        path = self._manifest(run)
+        if not path.exists():
+            kept = ", ".join(self.runs()[-5:]) or "none"
+            raise NotFoundError(
+                f"no raw data of run {run!r} is kept", where=str(self.folder), fix=f"kept: {kept}"
+            )
+        ports: Mapping[str, Any] = _member(_load(path), "ports", path)
+        found = [self._received(name, one, path) for name, one in ports.items()]
+        for received in found:
+            for kept_object in received.objects:
+                check(kept_object)
+        return found
+
+    def _manifest(self, run: str) -> Path:
+        return self.folder / "runs" / f"{safe(run)}.json"
+
+    def _document(self, received: Received) -> dict[str, Any]:
+        objects = [
+            {
+                "name": o.name,
+                "file": o.path.relative_to(self.folder).as_posix(),
+                "sha256": o.sha256,
+                "bytes": o.bytes,
+                "media_type": o.media_type,
+                "origin": o.origin,
+                "received_at": _text(o.received_at),
+            }
+            for o in received.objects
+        ]
+        return {
+            "identity": received.identity,
+            "cursor": received.cursor,
+            "notes": list(received.notes),
+            "objects": objects,
+        }
+
+    def _received(self, port: str, document: Mapping[str, Any], path: Path) -> Received:
+        try:
+            objects = tuple(
+                RawObject(
+                    o["name"],
+                    self.folder / o["file"],
+                    o["sha256"],
+                    o["bytes"],
+                    o["media_type"],
+                    o["origin"],
+                    datetime.fromisoformat(o["received_at"]),
+                )
+                for o in document["objects"]
+            )
+            notes = tuple(document["notes"])
+            return Received(port, objects, document["identity"], document["cursor"], notes)
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(path) from error
+
+
+def _settle(part: Path, path: Path, at: datetime) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size == part.stat().st_size:
+        return
+    part.chmod(0o444)
+    os.utime(part, (at.timestamp(), at.timestamp()))
+    part.replace(path)
+    sync_folder(path.parent)
+
+
+def _suffix(name: str) -> str:
+    """The name's suffix, with the one before a compression's: `.csv.gz`; only letters and digits."""
+    suffixes = Path(name).suffixes
+    kept = suffixes[-2:] if suffixes and suffixes[-1].lower() in _COMPRESSED else suffixes[-1:]
+    fits = all(s[1:].isalnum() and s.isascii() and len(s) <= _SUFFIX_LENGTH for s in kept)
+    return "".join(kept) if fits else ""
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+    except ValueError as error:
+        raise _damaged(path) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise _damaged(path)
+    return document
+
+
+def _member(document: Mapping[str, Any], name: str, path: Path) -> Any:
+    if name not in document:
+        raise _damaged(path)
+    return document[name]
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        "the list of raw data is damaged",
+        where=str(path),
+        fix="restore it from a backup, or remove it and build from the inputs",
+    )
+
+
+def _same_size(kept: RawObject) -> None:
+    try:
+        size = kept.path.stat().st_size
+    except OSError as error:
+        raise _changed(kept, f"cannot be read: {error.strerror}") from error
+    if size != kept.bytes:
+        raise _changed(kept, f"has {size:,} bytes where {kept.bytes:,} were received")
+
+
+def _same_bytes(kept: RawObject) -> None:
+    _same_size(kept)
+    digest = hashlib.sha256()
+    try:
+        with kept.path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise _changed(kept, f"cannot be read: {error.strerror}") from error
+    if digest.hexdigest() != kept.sha256:
+        raise _changed(kept, "was changed after it was received")
+
+
+def _changed(kept: RawObject, how: str) -> StoreError:
+    return StoreError(
+        f"raw file {kept.name!r} {how}",
+        where=str(kept.path),
+        fix="restore it from a backup, or build from the inputs again",
+    )

@@ -1,0 +1,146 @@
+"""Shape: what a step gives becomes what the contract promises: its columns, in its order, of its types."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError
+
+from polyport.descriptor.text import did_you_mean
+from polyport.errors import QueryError, TransformError
+from polyport.expression import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from polyport.descriptor.types import SchemaObject
+    from polyport.engine import Engine
+    from polyport.model import Relation
+
+SOURCE = "source"
+"""What a shape's SQL calls the table that it shapes."""
+_EXAMPLE_LENGTH = 60
+_ODD = re.compile(r"--|;|/\*|^[^(]*\)")
+"""What no type has: the parser reads a type and leaves the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a dataset comes from its table."""
+
+    sql: str
+    """Over one relation, `source`."""
+    schema: pa.Schema
+    casts: Mapping[str, str]
+    """Source column -> SQL type, where it is given and not what the table has."""
+    extra: tuple[str, ...] = ()
+    """Columns of the table that the contract does not promise."""
+    same: bool = False
+    """Whether the dataset is the table just as it is."""
+
+
+def shape(promised: SchemaObject, relation: Relation, *, engine: Engine, where: str) -> Shape:
+    """How the dataset `promised` comes from `relation`. A contract without properties takes all as it is.
+
+    Raises:
+        TransformError: A promised column is not there, or its `physicalType` is no type.
+        QueryError: The relation cannot be read.
+    """
+    given = engine.schema(f"SELECT * FROM {SOURCE}", {SOURCE: relation})
+    if not promised.properties:
+        return Shape(f"SELECT * FROM {SOURCE}", given, {}, same=True)
+    columns = _columns(promised, given.names, where)
+    types = {
+        p.name: _type(p.physical_type, f"{promised.name}.{p.name}", engine.dialect)
+        for p in promised.properties
+    }
+    casts = {
+        column: types[name]
+        for name, column in columns.items()
+        if types[name] and not _has_type(given.field(column), types[name], engine)
+    }
+    shown = (
+        f"{_cast(column, casts.get(column, ''))} AS {quote(name)}"
+        for name, column in columns.items()
+    )
+    sql = f"SELECT {', '.join(shown)} FROM {SOURCE}"
+    made = engine.schema(sql, {SOURCE: relation})
+    used = set(columns.values())
+    extra = tuple(name for name in given.names if name not in used)
+    return Shape(sql, made, casts, extra, same=made.equals(given))
+
+
+def _columns(promised: SchemaObject, given: list[str], where: str) -> dict[str, str]:
+    """Property -> column of the table. As in SQL, upper and lower case are one; the exact name goes first."""
+    folded = {name.casefold(): name for name in reversed(given)}
+    found = {
+        p.name: p.name if p.name in given else folded.get(p.name.casefold(), "")
+        for p in promised.properties
+    }
+    missing = [name for name, column in found.items() if not column]
+    if missing:
+        free = [name for name in given if name not in found.values()]
+        hints = [did_you_mean(name, free or given, what="it gives") for name in missing]
+        names = ", ".join(map(repr, missing))
+        many = "columns" if len(missing) > 1 else "the column"
+        raise TransformError(
+            f"{promised.name} lacks {many} {names} that its contract promises",
+            where=where,
+            fix="; ".join(dict.fromkeys(hints)),
+        )
+    return found
+
+
+def _type(physical: str, column: str, dialect: str) -> str:
+    """The type in the engine's own words: a contract's text never reaches SQL as it is."""
+    if not physical.strip():
+        return ""
+    try:
+        if _ODD.search(physical):
+            raise ParseError(physical)
+        return exp.DataType.build(physical, dialect=dialect).sql(dialect=dialect)
+    except SqlglotError as error:
+        raise TransformError(
+            f"physicalType {physical!r} is not a type of the engine ({dialect})",
+            where=column,
+            fix="a SQL type such as VARCHAR, BIGINT, DOUBLE, DECIMAL(18,2), DATE, TIMESTAMP, BOOLEAN",
+        ) from error
+
+
+def _has_type(field: pa.Field, sql_type: str, engine: Engine) -> bool:
+    wanted = engine.schema(f"SELECT CAST(NULL AS {sql_type}) AS c", {})
+    return bool(wanted.field(0).type.equals(field.type))
+
+
+def _cast(column: str, sql_type: str) -> str:
+    return f"CAST({quote(column)} AS {sql_type})" if sql_type else quote(column)
+
+
+def failing_cast(
+    made: Shape, relation: Relation, *, engine: Engine, dataset: str, where: str
+) -> TransformError | None:
+    """The cast that fails, with an example; None: it is none of them."""
+    for column, sql_type in made.casts.items():
+        name = quote(column)
+        probe = (
+            f"SELECT CAST({name} AS VARCHAR) AS v FROM {SOURCE} "
+            f"WHERE {name} IS NOT NULL AND TRY_CAST({name} AS {sql_type}) IS NULL LIMIT 1"
+        )
+        try:
+            with engine.query(probe, {SOURCE: relation}) as reader:
+                found = reader.read_all()
+        except QueryError:  # the table itself fails, which is somebody else's error to tell
+            return None
+        if found.num_rows:
+            value = str(found["v"][0])[:_EXAMPLE_LENGTH]
+            return TransformError(
+                f"{value!r} in column {column!r} of {dataset} is not a {sql_type}",
+                where=where,
+                fix="clean the value in a step, or change physicalType in the contract",
+            )
+    return None

@@ -1,0 +1,76 @@
+"""The files port: every dataset as CSV, Parquet, XLSX, JSON, NDJSON and Arrow; downloaded, or pushed to a folder."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from polyport.model import Principal
+from polyport.ports.http import guarded
+from polyport.ports.output.files import push, settings
+from polyport.ports.output.files.cache import LIMIT, Cache
+from polyport.ports.output.files.serve import Handler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from starlette.types import ASGIApp
+
+    from polyport.model import Snapshot
+    from polyport.ports.output import OutputContext
+
+__all__ = ["FilesPort"]
+
+
+class FilesPort:
+    """Files of rows: served over HTTP under `mount`, and written to a folder at each publish if `push` is set."""
+
+    def __init__(
+        self, context: OutputContext, *, cache: Path | None = None, cache_bytes: int = LIMIT
+    ) -> None:
+        """A port that keeps what it renders below `cache` (default: the temporary folder), up to `cache_bytes`.
+
+        Raises:
+            ConfigurationError: A setting is unknown or cannot be used.
+        """
+        self.context = context
+        self.formats = settings.formats(context.spec)
+        self.pushing = settings.push(context.product, context.spec)
+        self.cache = Cache(cache, limit=cache_bytes)
+
+    @property
+    def mount(self) -> str:
+        """`/files/v{major}`, under the product."""
+        return f"/files/v{self.context.spec.major}"
+
+    def app(self) -> ASGIApp:
+        """The list of files at `/`, the files below it."""
+        return guarded(Handler(self.context, self.formats, self.cache))
+
+    def client_line(self, base_url: str, dataset: str) -> str:
+        """A command that downloads `dataset`, as CSV where that is offered."""
+        suffixes = [form.suffix for form in self.formats]
+        suffix = "csv" if "csv" in suffixes else suffixes[0]
+        name = quote(f"{dataset}.{suffix}", safe="")
+        return f"curl -fsSO {shlex.quote(f'{base_url}/{name}')}"
+
+    def push(self, snapshot: Snapshot, previous: Snapshot | None, home: Path) -> Sequence[str]:  # noqa: ARG002
+        """The URIs of the files written for `snapshot`; none without `push` settings, or where all were there.
+
+        Raises:
+            ConfigurationError: The target is not a folder.
+            StoreError: No space, or no permission; `latest` is what it was.
+            AccessError: The role may not read a dataset.
+        """
+        if self.pushing is None:
+            return ()
+        principal = Principal(f"port:{self.context.spec.name}", frozenset({self.pushing.role}))
+        with self.context.open(principal, snapshot.id, purpose=self.pushing.purpose) as view:
+            target = home / self.pushing.to
+            return push.push(view, self.context.product, self.pushing, target)
+
+    def close(self) -> None:
+        """Remove what was rendered."""
+        self.cache.close()

@@ -1,0 +1,284 @@
+"""Wrong documents: exactly the codes and places that are expected, and nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyport import descriptor
+from polyport.errors import DescriptorError, NotFoundError
+
+_spec = importlib.util.spec_from_file_location("corpus", Path(__file__).with_name("corpus.py"))
+corpus = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(corpus)
+TYPES = {
+    "input": ("files", "spreadsheet", "http", "database", "product"),
+    "output": ("rest", "files"),
+}
+WARNINGS = {"PP113", "PP212", "PP213", "PP215", "PP225", "PP227", "PP234"}
+
+
+def codes(found):
+    return [(d.code, str(d.places[0])) for d in found]
+
+
+def test_the_good_product_has_nothing_wrong(write):
+    home = write(corpus.GOOD)
+    product, found = descriptor.examine(home, port_types=TYPES)
+    assert (found, product.id) == ((), "films")
+    assert product == descriptor.load(home, port_types=TYPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"), corpus.CORPUS, ids=[c[0] for c in corpus.CORPUS]
+)
+def test_each_mistake_is_found_once_at_its_place(name, files, expected, write):
+    home = write({**corpus.GOOD, **{k: v for k, v in files.items() if v is not None}})
+    for gone in (k for k, v in files.items() if v is None):
+        (home / gone).unlink()
+    product, found = descriptor.examine(Path(home), port_types=TYPES)
+    assert codes(found) == expected
+    failing = [d for d in found if d.severity == "error"]
+    assert (product is None) == bool(failing)
+    assert all(d.message and "\n" not in d.message for d in found)
+    if failing:
+        with pytest.raises(DescriptorError) as caught:
+            descriptor.load(Path(home), port_types=TYPES)
+        assert caught.value.diagnostics == found
+
+
+def test_the_corpus_is_large():
+    assert len(corpus.CORPUS) >= 100
+    assert len({code for _, _, expected in corpus.CORPUS for code, _ in expected}) >= 60
+
+
+def test_all_problems_come_at_once_in_file_order(write):
+    broken = corpus.changed(corpus.ODPS, "status", "sttus").replace("v1.1.0", "v7")
+    contract = corpus.changed(corpus.ODCS, "logicalType: string", "logicalType: text")
+    settings = corpus.SETTINGS + "schedul: x\nretention: {days: x}\n"
+    home = write({**corpus.GOOD, corpus.P: broken, corpus.C: contract, corpus.S: settings})
+    with pytest.raises(DescriptorError, match="5 problems in") as caught:
+        descriptor.load(home)
+    assert codes(caught.value.diagnostics) == [
+        ("PP109", f"{corpus.P}:1:13"), ("PP101", f"{corpus.P}:6:1"), ("PP103", f"{corpus.C}:13:22"),
+        ("PP101", f"{corpus.S}:6:1"), ("PP104", f"{corpus.S}:7:19"),
+    ]  # fmt: skip
+
+
+def test_a_single_wrong_file_is_named(write):
+    home = write({**corpus.GOOD, **corpus.odps("status", "sttus")})
+    with pytest.raises(DescriptorError, match="1 problem in") as caught:
+        descriptor.load(home)
+    assert caught.value.message == "1 problem in dataproduct.odps.yaml"
+    assert caught.value.where == f"{corpus.P}:6:1"
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(NotFoundError):
+        descriptor.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("files", "fix"),
+    [
+        (corpus.odps("status", "sttus"), "did you mean `status`?"),
+        (corpus.odcs("logicalType: string", "logicalType: sting"), "did you mean `string`?"),
+        (corpus.odps("contractId: films", "contractId: flims"), "did you mean `films`?"),
+        (corpus.odps("type: rest", "type: rset"), "did you mean `rest`?"),
+        (corpus.odps("version: 1.0.0\nstatus", "version: 1.0\nstatus"), 'quote it: "1.0"'),
+        ({corpus.T: corpus.SQL.replace("raw_films", "raw_flims")}, "did you mean `raw_films`?"),
+        ({corpus.T: corpus.SQL.replace("title", "titel")}, "did you mean `titel`?"),
+        (corpus.role("{mask: {title: hsah}}"), "did you mean `hash`?"),
+        (corpus.role("{columns: [titel]}"), "did you mean `title`?"),
+    ],
+)
+def test_a_near_miss_gets_a_suggestion(files, fix, write):
+    _, found = descriptor.examine(write({**corpus.GOOD, **files}), port_types=TYPES)
+    assert fix in [d.fix for d in found]
+
+
+def test_duplicate_keys_name_both_places(write):
+    home = write({**corpus.GOOD, **corpus.odps("status: active", "name: Other")})
+    (found,) = descriptor.examine(home)[1]
+    assert [str(p) for p in found.places] == [f"{corpus.P}:6:1", f"{corpus.P}:4:1"]
+
+
+def test_a_missing_column_names_the_step(write):
+    home = write({**corpus.GOOD, corpus.T: corpus.SQL.replace(", released", "")})
+    (found,) = descriptor.examine(home)[1]
+    assert [p.file for p in found.places] == [corpus.C, corpus.T]
+
+
+@pytest.mark.parametrize("text", ["auth: {bearer: hunter2}", "headers: {X-Api-Key: hunter2}", "auth: {query: {key: 'hunter2'}}",
+                                  "auth: {basic: 'u:hunter2'}", "auth: {header: {Cookie: hunter2}}", "timeout: x, auth: {bearer: hunter2}"])  # fmt: skip
+def test_a_secret_is_refused_and_never_shown(text, write):
+    line = "{type: http, url: 'http://x', " + text + "}"
+    home = write({**corpus.GOOD, **corpus.settings("{type: files, path: inputs/*.csv}", line)})
+    _, found = descriptor.examine(home)
+    assert "PP250" in [d.code for d in found]
+    assert "hunter2" not in repr([d for d in found if d.code == "PP250" or "auth: {bearer" in text])
+
+
+@pytest.mark.parametrize("value", ["${TOKEN}", "{file: /run/token}", "${TOKEN:-}"])
+def test_a_reference_to_a_secret_is_fine(value, write):
+    line = f"{{type: http, url: 'http://x', auth: {{bearer: {value!r}}}}}".replace(
+        "'{", "{"
+    ).replace("}'", "}")
+    line = (
+        line if "file" in value else f"{{type: http, url: 'http://x', auth: {{bearer: '{value}'}}}}"
+    )
+    home = write({**corpus.GOOD, **corpus.settings("{type: files, path: inputs/*.csv}", line)})
+    assert descriptor.examine(home)[1] == ()
+
+
+def test_contracts_that_cannot_be_read_hide_no_other_mistake(write):
+    """What hangs on a broken contract is not reported; the rest is."""
+    files = {**corpus.GOOD, corpus.C: "a: [", **corpus.odps("type: rest", "type: rset")}
+    _, found = descriptor.examine(write(files), port_types=TYPES)
+    assert codes(found) == [("PP203", f"{corpus.P}:11:11"), ("PP002", f"{corpus.C}:1:5")]
+
+
+def test_a_wrong_odps_document_hides_no_mistake_in_other_files(write):
+    text = corpus.changed(corpus.ODPS, "status: active", "sttus: active")
+    text = corpus.changed(text, "type: rest", "type: rset")
+    settings = (
+        corpus.SETTINGS.replace("reader: {}", "reader: {columns: [titel]}") + 'schedule: "x"\n'
+    )
+    files = {corpus.P: text, corpus.T: corpus.SQL.replace("raw_films", "raw"), corpus.S: settings}
+    product, found = descriptor.examine(write({**corpus.GOOD, **files}), port_types=TYPES)
+    assert product is None
+    assert codes(found) == [
+        ("PP101", f"{corpus.P}:6:1"), ("PP203", f"{corpus.P}:11:11"), ("PP241", f"{corpus.S}:5:24"),
+        ("PP252", f"{corpus.S}:6:12"), ("PP222", f"{corpus.T}:1:38"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ports", ["x", "[x]", "[{name: 1}]", "[{type: rest}]", "{a: b}"])
+def test_ports_that_cannot_be_told_are_one_problem(ports, write):
+    text = corpus.ODPS[: corpus.ODPS.index("outputPorts")] + f"outputPorts: {ports}\n"
+    _, found = descriptor.examine(write({**corpus.GOOD, corpus.P: text}), port_types=TYPES)
+    assert {d.code for d in found} <= {"PP102", "PP104"}
+    assert len(found) == 1
+
+
+def test_a_wrong_filter_hides_no_other_mistake_in_the_policy(write):
+    text = corpus.SETTINGS.replace("reader: {}", "{a: {rows: 'x ='}, b: {rows: 'titel = 1'}}")
+    text = text.replace("  roles:\n    {", "  roles: {")
+    _, found = descriptor.examine(write({**corpus.GOOD, corpus.S: text}))
+    assert [d.code for d in found] == ["PP240", "PP241"]
+
+
+DAMAGE = st.sampled_from(
+    [
+        "",
+        "x",
+        "a.b",
+        "1",
+        "-1",
+        "1.5",
+        "true",
+        "null",
+        "[]",
+        "{}",
+        "[x]",
+        "{a: b}",
+        "[{name: a}]",
+        "${",
+        "2020-01-01",
+        "'('",
+    ]
+)
+
+
+@given(st.sampled_from([corpus.P, corpus.C, corpus.S]), st.integers(0, 40), DAMAGE, st.booleans())
+@settings(max_examples=250, deadline=None)
+def test_no_damage_makes_it_raise(file, line, value, drop):
+    """One value or line of one file is damaged: there are diagnostics or a product, never another exception."""
+    lines = RICH[file].splitlines()
+    at = line % len(lines)
+    head, colon, _ = lines[at].partition(":")
+    lines[at] = "" if drop else f"{head}{colon or ':'} {value}"
+    with TemporaryDirectory() as folder:
+        for name, text in {**RICH, file: "\n".join(lines)}.items():
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        product, found = descriptor.examine(Path(folder), port_types=TYPES)
+    assert (product is None) == any(d.severity == "error" for d in found)
+    assert all(d.places for d in found)
+
+
+RICH = {
+    **corpus.GOOD,
+    corpus.C: """\
+apiVersion: v3.2.0
+kind: DataContract
+id: films
+version: 1.0.0
+schema:
+  - name: films
+    id: f
+    logicalType: object
+    relationships:
+      - from: films.title
+        to: films.title
+    quality:
+      - metric: rowCount
+        mustBeGreaterThan: 0
+      - type: sql
+        query: SELECT 1 FROM films
+        mustBe: 1
+    properties:
+      - name: film_id
+        logicalType: integer
+        primaryKey: true
+        primaryKeyPosition: 1
+        quality:
+          - metric: invalidValues
+            mustBeBetween: [0, 1]
+            unit: percent
+            arguments:
+              pattern: a+
+            customProperties:
+              - property: polyport.onFailure
+                value: quarantine
+      - name: title
+        logicalTypeOptions:
+          minLength: 1
+        logicalType: string
+        relationships:
+          - to: films.title
+      - name: released
+        logicalType: date
+""",
+    corpus.S: """\
+inputs:
+  raw_films:
+    type: files
+    path: inputs/*.csv
+schedule: 0 0 * * *
+engine:
+  memory: 1GB
+access:
+  roles:
+    reader:
+      rows: film_id > 3
+      columns: [title]
+      mask:
+        title: hash
+      datasets:
+        films:
+          rows: title = 'x'
+ports:
+  rest:
+    push:
+      to: d/
+      role: reader
+      where: film_id > 1
+""",
+}

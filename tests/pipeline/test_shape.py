@@ -1,0 +1,99 @@
+"""Shape: the contract's columns, in its order, of its types."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyport.descriptor.types import Property
+from polyport.errors import TransformError
+
+
+def build(films, *columns):
+    films.objects.clear()
+    films.promise("costs", *columns)
+    return films.build().snapshot.datasets["costs"].schema
+
+
+def failed(films, *columns):
+    with pytest.raises(TransformError) as caught:
+        build(films, *columns)
+    return caught.value
+
+
+def test_order_and_types_are_the_contracts(films):
+    schema = build(films, "budget DECIMAL(18,2)", "id INTEGER", "title")
+    assert schema.names == ["budget", "id", "title"]
+    assert [str(t) for t in schema.types] == ["decimal128(18, 2)", "int32", "string"]
+
+
+@pytest.mark.parametrize(
+    ("physical", "arrow"),
+    [
+        ("varchar(20)", "string"),
+        ("TEXT", "string"),
+        ("BIGINT", "int64"),
+        ("int", "int32"),
+        ("DOUBLE", "double"),
+        ("DECIMAL(9,3)", "decimal128(9, 3)"),
+    ],
+)
+def test_physical_types(films, physical, arrow):
+    assert str(build(films, Property("id", physical_type=physical)).field("id").type) == arrow
+
+
+@pytest.mark.parametrize(
+    "physical", ["NUMBR", "INT; DROP", "nothing(1)", "INT) FROM x --", "INT -- x"]
+)
+def test_a_type_that_is_none(films, physical):
+    films.objects.clear()
+    films.promise("costs", Property("id", physical_type=physical))
+    with pytest.raises(TransformError, match="is not a type of the engine") as caught:
+        films.build()
+    assert caught.value.where == "costs.id"
+
+
+def test_a_column_gone_is_named_with_what_is_near(films):
+    error = failed(films, "id", "bugdet", "title")
+    assert "lacks the column 'bugdet'" in error.message
+    assert error.where == "transform/costs.sql"
+    assert error.fix == "did you mean `budget`?"
+
+
+def test_all_missing_columns_at_once(films):
+    error = failed(films, "id", "xxxxx", "yyyyy")
+    assert "lacks columns 'xxxxx', 'yyyyy'" in error.message
+    assert "title" in error.fix
+
+
+def test_more_columns_are_not_published_and_told(films):
+    assert build(films, "id").names == ["id"]
+    step = next(s for s in films.steps if s.name == "costs" and s.stage == "transform")
+    assert step.status == "warn"
+    assert step.detail == "3 rows, 1 column; not promised, not published: title, budget"
+
+
+def test_case_does_not_matter_and_the_contracts_is_published(films):
+    assert build(films, "ID", "Title").names == ["ID", "Title"]
+
+
+def test_a_failing_cast_names_column_type_and_an_example(films):
+    error = failed(films, "id", "title INTEGER")
+    assert error.message == "'Alien' in column 'title' of costs is not a INT"
+    assert error.where == "transform/costs.sql"
+
+
+def test_a_failing_cast_after_many_good_ones(films):
+    rows = "".join(f"{i},{i},1\n" for i in range(5_000))
+    films.input("films", f"id,title,budget\n{rows}9,oops,1\n")
+    assert "'oops' in column 'title'" in failed(films, "id", "title INTEGER").message
+
+
+def test_a_contract_without_properties_takes_all(films):
+    assert build(films).names == ["id", "title", "budget"]
+
+
+def test_nested_types(films):
+    films.file("transform/costs.sql", "SELECT id, [1, 2] AS xs, {'a': 1, 'b': 'x'} AS s FROM films")
+    schema = build(films, "id", "xs BIGINT[]", "s STRUCT(a BIGINT, b VARCHAR)")
+    assert str(schema.field("xs").type.value_type) == "int64"
+    assert films.rows("costs")[0]["s"] == {"a": 1, "b": "x"}
