@@ -208,7 +208,9 @@ def measure(server: Server) -> dict[str, tuple[float, float]]:
             ask(connection, server.paths["point"]())
             wait_until_idle(process.pid)
         for name, make in server.paths.items():
-            if name != "csv":  # a whole export is kept once it was made: the first is what is measured
+            if (
+                name != "csv"
+            ):  # a whole export is kept once it was made: the first is what is measured
                 ask(connection, make())
             waits = []
             before = cpu(process.pid)

@@ -49,14 +49,22 @@ def test_serving_beyond_this_machine_is_refused(product):
 
 
 def test_a_badly_written_role_is_refused(client):
-    reply = client.get("/products/films/rest/v1/films", headers={"polyport-role": "partner; studio"})
+    reply = client.get(
+        "/products/films/rest/v1/films", headers={"polyport-role": "partner; studio"}
+    )
     assert (reply.status_code, reply.json()["code"]) == (403, "PP400")
 
 
 def test_the_owner_role_cannot_be_combined(client):
-    reply = client.get("/products/films/rest/v1/films", headers={"polyport-role": "owner, partner; studio=Universal"})
+    reply = client.get(
+        "/products/films/rest/v1/films",
+        headers={"polyport-role": "owner, partner; studio=Universal"},
+    )
     assert [row["id"] for row in reply.json()["_embedded"]["films"]] == [2]
 
 
 def test_client_lines_name_the_port(product):
-    assert "http://127.0.0.1:8400/products/films/rest/v1" in client_lines(product, "http://127.0.0.1:8400")["rest"]
+    assert (
+        "http://127.0.0.1:8400/products/films/rest/v1"
+        in client_lines(product, "http://127.0.0.1:8400")["rest"]
+    )

@@ -22,7 +22,10 @@ gathered in one `DescriptorError`; their codes (PP001 ... PP299) are explained i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from polyport.model import QualityReport, Run
 
 Severity = Literal["error", "warning", "info"]
 
@@ -70,6 +73,10 @@ class PolyportError(Exception):
         unchanged: What still holds ("nothing was published; snapshot 41 is still served").
     """
 
+    run: Run | None = None
+    """The run that it ended, where there was one."""
+    report: QualityReport | None = None
+    """What the quality gate had found by then."""
     code: ClassVar[str] = "PP000"
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500

@@ -16,16 +16,16 @@ from polyport.access.identity import local_owner
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
-from polyport.errors import ConfigurationError, PolyportError
+from polyport.errors import ConfigurationError, DescriptorError, PolyportError
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import BuildResult, Job, build
 from polyport.ports.input import InputContext, InputPort
-from polyport.ports.output import OutputContext, OutputPort, Pushed, Served
+from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
 from polyport.store.local import LocalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Self
 
@@ -51,6 +51,8 @@ class Product:
     policy: Policy
     neighbour: Callable[[str], Product] | None = None
     """Gives another product of the mesh by its id."""
+    opened: list[OutputPort] = field(default_factory=list)
+    """The output ports made so far: closed with the product."""
     keyed: KeyedIndexes | None = None
     """The keyed read path; None: every read is the engine's."""
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -71,7 +73,11 @@ class Product:
             StoreError: Its state cannot be opened.
         """
         known = {"input": ports.types("input"), "output": ports.types("output")}
-        spec = descriptor.load(Path(home), port_types=known)
+        try:
+            spec = descriptor.load(Path(home), port_types=known)
+        except DescriptorError as error:
+            error.unchanged = "nothing was built; what is published is unchanged"
+            raise
         folder = (state or Path(home) / ".polyport").absolute()
         settings = spec.settings
         if settings.engine != "duckdb":
@@ -89,6 +95,9 @@ class Product:
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""
+        for port in self.opened:
+            if isinstance(port, Closing):
+                port.close()
         if self.keyed is not None:
             self.keyed.close()
         self.ledger.close()
@@ -117,12 +126,14 @@ class Product:
         """
         say = report or (lambda _: None)
         started = self.clock()
+        inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
         job = Job(
             product=self.spec,
             store=self.store,
             engine=self.engine,
             state=self.state,
-            inputs={spec.name: self._input(spec) for spec in self.spec.inputs},
+            inputs={name: port for name, (port, _) in inputs.items()},
+            secrets=frozenset(value for _, taken in inputs.values() for value in taken),
             clock=self.clock,
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             from_run=from_run,
@@ -130,7 +141,7 @@ class Product:
         try:
             result = build(job, say)
         except PolyportError as error:
-            self._record(getattr(error, "run", None), getattr(error, "report", None))
+            self._record(error.run, error.report)
             raise
         pushed = self._push(result, say)
         run = replace(result.run, steps=(*result.run.steps, *pushed))
@@ -198,12 +209,21 @@ class Product:
         self, identify: Callable[[HTTPConnection], tuple[Principal, str]] = local_owner
     ) -> list[OutputPort]:
         """The output ports of the descriptor, each given what is promised and one way to the rows."""
-        return [
-            ports.load("output", spec.type, where=spec.name)(
-                OutputContext(self.spec, spec, _Open(self, spec.name), identify)
+        made: list[OutputPort] = []
+        for spec in self.spec.outputs:
+            settings, _ = resolve(
+                dict(spec.settings), home=self.spec.home, where=f"ports.{spec.name}"
             )
-            for spec in self.spec.outputs
-        ]
+            context = OutputContext(
+                self.spec,
+                replace(spec, settings=settings),
+                _Open(self, spec.name),
+                identify,
+                self._scratch(),
+            )
+            made.append(ports.load("output", spec.type, where=spec.name)(context))
+        self.opened += made
+        return made
 
     def served(self) -> list[Served]:
         """The output ports that answer HTTP requests."""
@@ -224,7 +244,8 @@ class Product:
             columns += port.settings.get("index", {}).get(dataset, [])
         return self.keyed.get(snapshot, dataset, columns)
 
-    def _input(self, spec: Port) -> InputPort:
+    def _input(self, spec: Port) -> tuple[InputPort, Collection[str]]:
+        """The port, and the secrets that it was given."""
         settings, taken = resolve(
             dict(spec.settings), home=self.spec.home, where=f"inputs.{spec.name}"
         )
@@ -234,9 +255,15 @@ class Product:
             self.spec.contract(spec),
             self._open_neighbour if self.neighbour else None,
             taken,
+            self._scratch(),
         )
         port: InputPort = ports.load("input", spec.type, where=spec.name)(context)
-        return port
+        return port, taken.values()
+
+    def _scratch(self) -> Path:
+        folder = self.state / "scratch" / "ports"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _open_neighbour(self, product: str, ref: Ref) -> View:
         """Another product, read as this one: a principal of its own with the role `product:<id>` and `consumer`."""

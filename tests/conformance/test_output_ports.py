@@ -34,15 +34,24 @@ def get(product, path, who, ref):
 
 def typed(row):
     convert = {"id": int, "released": dt.date.fromisoformat, "cost": Decimal}
-    return {k: convert.get(k, str)(v) if v not in (None, "") else None for k, v in row.items() if k != "_links"}
+    return {
+        k: convert.get(k, str)(v) if v not in (None, "") else None
+        for k, v in row.items()
+        if k != "_links"
+    }
 
 
 class TestRest(OutputPortTests):
     port = "rest"
 
     def read(self, product, who, ref):
-        body = json.loads(get(product, "/products/films/rest/v1/films", who, ref).content, parse_float=Decimal)
-        return [typed({k: v if not isinstance(v, Decimal) else f"{v:.2f}" for k, v in row.items()}) for row in body["_embedded"]["films"]]
+        body = json.loads(
+            get(product, "/products/films/rest/v1/films", who, ref).content, parse_float=Decimal
+        )
+        return [
+            typed({k: v if not isinstance(v, Decimal) else f"{v:.2f}" for k, v in row.items()})
+            for row in body["_embedded"]["films"]
+        ]
 
 
 class TestFiles(OutputPortTests):

@@ -124,6 +124,21 @@ def test_write_keeps_types_ids_and_counts(engine, tmp_path):
     assert engine.schema("FROM t", {"t": again}) == written.schema
 
 
+def test_write_keeps_sums_of_integers_exact_and_refuses_what_would_be_lost(engine, tmp_path):
+    written = engine.write("SELECT sum(range) AS s FROM range(3)", {}, tmp_path / "o.parquet")
+    assert written.schema.field("s").type == pa.decimal128(38, 0)
+    assert written.schema == engine.schema("SELECT sum(range) AS s FROM range(3)", {})
+    for lost in ("INTERVAL 1 DAY", "'101'::BIT", "{'a': 1::HUGEINT}", "1::UHUGEINT"):
+        with pytest.raises(QueryError, match="cast v to another type"):
+            engine.write(f"SELECT {lost} AS v", {}, tmp_path / "lost.parquet")
+
+
+def test_schema_names_the_place_of_an_error(engine):
+    with pytest.raises(QueryError) as caught:
+        engine.schema("\n-- a note\nWITH a AS (SELECT 1 AS x)\nSELECT y FROM a, t", {"t": TABLE})
+    assert (caught.value.line, caught.value.column) == (4, 8)
+
+
 def test_write_of_no_rows_keeps_the_schema(engine, tmp_path):
     written = engine.write("SELECT 1 AS a WHERE false", {}, tmp_path / "o.parquet", columns=["a"])
     assert (written.rows, written.schema.names) == (0, ["a"])

@@ -38,7 +38,9 @@ def test_runs_and_reports_come_back_as_they_were(ledger):
     ledger.record_run(run)
     assert ledger.runs("p") == [run]
     assert ledger.runs("q") == []
-    result = RuleResult("r", "films", "id", "library", "fail", "id is filled", measured=2, rows_failing=2)
+    result = RuleResult(
+        "r", "films", "id", "library", "fail", "id is filled", measured=2, rows_failing=2
+    )
     facts = TableFacts(3, None, AT, "2026-01-01", ("a gap",), 1)
     report = QualityReport("p", run.id, AT, (result,), {"films": facts}, "00000001-x")
     ledger.record_report(report)

@@ -121,6 +121,7 @@ def test_a_step_that_nobody_uses_is_a_warning(films):
         ('SELECT id FROM "films" ; ', 1),
         ("SELECT id FROM FILMS", 1),
         ("WITH f AS (SELECT * FROM films) SELECT id FROM f", 1),
+        ("WITH films AS (SELECT * FROM films) SELECT id FROM films", 1),
         ("WITH films AS (SELECT * FROM raw.films) SELECT id FROM films", 0),
         ("SELECT id FROM films WHERE EXISTS (SELECT 1 FROM raw.films)", 1),
         ("FROM films SELECT id", 1),

@@ -71,16 +71,15 @@ def main() -> None:
     from polyport.errors import PolyportError
 
     try:
-        cli(standalone_mode=False)
+        status = cli(standalone_mode=False)
     except PolyportError as error:
         from polyport.cli.console import show_error
 
         show_error(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    sys.exit(status if isinstance(status, int) else 0)

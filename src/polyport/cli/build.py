@@ -39,47 +39,67 @@ def build(folder: Path, from_run: str, as_json: bool) -> None:
 
 
 def show_build(product: Product, *, from_run: str = "", quiet: bool = False) -> BuildResult:
-    """Build `product`, saying each step as it is done; what it gave."""
+    """Build `product`, saying each step as it is done unless `quiet`; what it gave."""
+    if quiet:
+        return product.build(from_run=from_run)
     from polyport.errors import QualityError
 
-    spec = product.spec
-    if not quiet:
-        console.talk(f"\n{console.bold(spec.name)} {console.dim(spec.id)}\n")
+    console.talk(f"\n{console.bold(product.spec.name)} {console.dim(product.spec.id)}\n")
+    late: list[Step] = []
+
+    def show(step: Step) -> None:
+        if step.stage in ("publish", "push"):
+            late.append(step)  # what the rules found is told first, and is known at the end
+        else:
+            _show_step(step)
+
     try:
-        result = product.build(None if quiet else _show_step, from_run=from_run)
+        result = product.build(show, from_run=from_run)
     except QualityError as error:
-        if not quiet:
-            _show_rules(getattr(error, "report", None))
+        _show_rules(error.report)
         raise
-    if not quiet:
-        _show_rules(result.report)
-        _show_end(product, result)
+    _show_rules(result.report)
+    for step in late:
+        _show_step(step)
+    _show_end(product, result)
     return result
 
 
 def _show_step(step: Step) -> None:
+    if step.stage == "raw":  # each is told again with its rows when it is read
+        return
     mark, style = MARKS.get(step.status, ("✗", console.bad))
     seconds = f"{step.seconds:6.2f} s"
-    name = console.accent(step.stage.ljust(9))
-    line = f"  {style(mark)} {name} {step.name.ljust(22)} "
-    console.talk(line + step.detail.ljust(48) + console.dim(seconds))
+    room = max(console.width() - 46, 30)
+    name = console.cut(step.name, 24).ljust(24)
+    detail = console.cut(step.detail, room).ljust(room)
+    console.talk(
+        f"  {style(mark)} {console.accent(step.stage.ljust(9))} {name} {detail} {console.dim(seconds)}"
+    )
+    for word, counts in (("repaired", step.repaired), ("set aside", step.refused)):
+        for reason, count in counts.items():
+            text = console.cut(
+                f"{console.plural(count, 'row')} {word}: {reason}", console.width() - 8
+            )
+            console.talk(f"      {console.dim(text)}")
 
 
 def _show_rules(report: QualityReport | None) -> None:
+    room = console.width() - 8
     for result in report.results if report else ():
         if result.status in ("warn", "fail", "error"):
             style = console.warning if result.status == "warn" else console.bad
-            console.talk(f"      {style(result.sentence)}  {_found(result)}")
+            found = console.cut(_found(result), max(room - len(result.sentence), 20))
+            console.talk(f"      {style(result.sentence)}  {found}")
         elif result.rows_refused:
-            console.talk(
-                f"      {console.dim(result.sentence)}  {console.plural(result.rows_refused, 'row')} set aside"
-            )
+            count = console.plural(result.rows_refused, "row")
+            console.talk(f"      {console.dim(result.sentence)}  {count} set aside")
 
 
 def _found(result: RuleResult) -> str:
-    if result.rows_failing:
-        return f"{console.plural(result.rows_failing, 'row')}: {result.reason}"
-    return result.reason or f"{result.measured}, expected {result.expected}"
+    if result.kind == "library" or not result.expected:
+        return result.reason
+    return f"{result.reason}, expected {result.expected}"
 
 
 def _show_end(product: Product, result: BuildResult) -> None:

@@ -114,6 +114,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def width() -> int:
+    """How wide a line may be."""
+    return min(shutil.get_terminal_size((WIDEST, 24)).columns, 140)
+
+
 def table(
     header: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Iterable[str] = ()
 ) -> list[str]:
@@ -127,7 +132,7 @@ def table(
         parts = [
             c.rjust(w) if h in flush else c.ljust(w)
             for c, w, h in zip(
-                [_cut(c, w) for c, w in zip(cells, widths, strict=True)],
+                [cut(c, w) for c, w in zip(cells, widths, strict=True)],
                 widths,
                 header,
                 strict=True,
@@ -160,7 +165,8 @@ def _color(terminal: bool) -> bool | None:
     return None if terminal and "NO_COLOR" not in os.environ else False
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """`text`, with an ellipsis where it is longer than `width`."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 

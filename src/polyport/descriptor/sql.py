@@ -51,7 +51,8 @@ class Select:
 def read_select(text: str) -> Select | Problem:
     """What `text` is."""
     try:
-        statements = [s for s in sqlglot.parse(text, dialect=DIALECT) if s is not None]
+        parsed = sqlglot.parse(text, dialect=DIALECT)
+        statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     except ParseError as failure:
         return _parse_problem(text, failure.errors[0] if failure.errors else {})
     except SqlglotError as failure:

@@ -13,7 +13,7 @@ from polyport.expression import quote
 from polyport.model import Files, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
 
@@ -49,23 +49,23 @@ def compose(
     relations: Mapping[str, Relation],
     params: Mapping[str, Any] | None,
     *,
-    columns: Sequence[str] | None = None,
+    shown: str = "",
+    rows: str = "",
 ) -> Composed:
-    """The statement for `sql` over `relations`. `columns` picks and orders what it gives."""
+    """The statement for `sql` over `relations`; `shown` (a SELECT list) and `rows` (`LIMIT 0`) are put around it."""
     made = Composed(sql=_bare(sql), params=dict(params or {}))
     head = _with(relations, made)
-    shown = ", ".join(map(quote, columns)) if columns else "*"
-    if head or columns:
-        opening = (
-            f"{head}SELECT {shown} FROM (\n" if columns or made.sql[:4].upper() == "WITH" else head
-        )
-        closing = "\n)" if opening.endswith("(\n") else ""
-        made.text, made.start = opening + made.sql + closing, len(opening)
+    if shown or rows or (head and _OWN_WITH.match(made.sql)):
+        opening, closing = f"{head}SELECT {shown or '*'} FROM (\n", f"\n) {rows}"
     else:
-        made.text = made.sql
+        opening, closing = head, ""
+    made.text, made.start = opening + made.sql + closing, len(opening)
     # A policy may bind more than the columns asked for use; the engine refuses a value without a place.
     made.params = {k: v for k, v in made.params.items() if re.search(rf"\${k}\b", made.text)}
     return made
+
+
+_OWN_WITH = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*with\b", re.IGNORECASE | re.DOTALL)
 
 
 def _with(relations: Mapping[str, Relation], made: Composed) -> str:
@@ -158,4 +158,4 @@ def _literal(value: object) -> str:
 
 
 def _bare(sql: str) -> str:
-    return sql.strip().rstrip(";").rstrip()
+    return sql.rstrip().rstrip(";").rstrip()

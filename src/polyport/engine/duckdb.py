@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from polyport.engine import Written
 from polyport.engine.compose import compose
 from polyport.errors import ConfigurationError, QueryError, StoreError
+from polyport.expression import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,19 +81,11 @@ class DuckDBEngine:
         self, sql: str, relations: Mapping[str, Relation], params: Mapping[str, Any] | None = None
     ) -> pa.RecordBatchReader:
         """See `Engine.query`."""
-        composed = compose(sql, relations, params)
-        cursor = self._cursor(composed)
-        try:
-            _one_select(composed, cursor)
-            found = cursor.sql(composed.text, params=composed.params or None)
-            return found.to_arrow_reader(BATCH_ROWS)
-        except duckdb.Error as error:
-            raise _query_error(error, composed, cursor) from error
+        return self._run(compose(sql, relations, params))
 
     def schema(self, sql: str, relations: Mapping[str, Relation]) -> pa.Schema:
         """See `Engine.schema`."""
-        reader = self.query(f"SELECT * FROM (\n{_bare(sql)}\n) LIMIT 0", relations)
-        with reader:
+        with self._run(compose(sql, relations, None, rows="LIMIT 0")) as reader:
             return plain(reader.schema)
 
     def write(
@@ -105,14 +98,15 @@ class DuckDBEngine:
         columns: Sequence[str] | None = None,
     ) -> Written:
         """See `Engine.write`."""
-        composed = compose(sql, relations, None, columns=columns)
+        shown = ", ".join(map(quote, columns or ()))
+        composed = compose(sql, relations, None, shown=shown)
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
         if field_ids:
             options += f", FIELD_IDS {_field_ids(field_ids)}"
-        text = f"COPY (\n{composed.text}\n) TO {_literal(str(target))} ({options})"
         cursor = self._cursor(composed)
         try:
             _one_select(composed, cursor)
+            text = f"COPY (\n{_exact(composed, cursor)}\n) TO {_literal(str(target))} ({options})"
             stats = cursor.execute(text, composed.params or None).fetchall()
         except duckdb.Error as error:
             target.unlink(missing_ok=True)
@@ -138,6 +132,15 @@ class DuckDBEngine:
             target.unlink(missing_ok=True)
             raise
         return Written((target,), schema, rows, target.stat().st_size)
+
+    def _run(self, composed: Composed) -> pa.RecordBatchReader:
+        cursor = self._cursor(composed)
+        try:
+            _one_select(composed, cursor)
+            found = cursor.sql(composed.text, params=composed.params or None)
+            return found.to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise _query_error(error, composed, cursor) from error
 
     def _cursor(self, composed: Composed) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
@@ -166,6 +169,25 @@ def _one_select(composed: Composed, cursor: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+def _exact(composed: Composed, cursor: duckdb.DuckDBPyConnection) -> str:
+    """The statement with types that Parquet holds as they are: sums of integers would come out as floats."""
+    found = cursor.sql(composed.text, params=composed.params or None)
+    types = [str(kind) for kind in found.types]
+    for name, kind in zip(found.columns, types, strict=True):
+        if lost := re.search(r"INTERVAL|\bBIT\b|UHUGEINT|(?<=\W)HUGEINT", kind):
+            raise QueryError(
+                f"column {name!r} is {kind}: {lost[0]} cannot be kept",
+                fix=f"cast {name} to another type",
+            )
+    if "HUGEINT" not in types:
+        return composed.text
+    cast = [
+        f"{quote(n)}::DECIMAL(38,0) AS {quote(n)}" if t == "HUGEINT" else quote(n)
+        for n, t in zip(found.columns, types, strict=True)
+    ]
+    return f"SELECT {', '.join(cast)} FROM (\n{composed.text}\n)"
+
+
 def plain(schema: pa.Schema) -> pa.Schema:
     """`schema` with every part nullable and no metadata: what two snapshots can be compared by."""
     return pa.schema([pa.field(f.name, _plain_type(f.type)) for f in schema])
@@ -189,10 +211,6 @@ def _narrow(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(kind) and kind.tz:
         return pa.timestamp(kind.unit, "UTC")
     return kind
-
-
-def _bare(sql: str) -> str:
-    return sql.strip().rstrip(";")
 
 
 def _literal(text: str) -> str:

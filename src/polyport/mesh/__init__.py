@@ -126,7 +126,7 @@ def _settings(root: Path) -> Mapping[str, object]:
 def _product_files(root: Path, settings: Mapping[str, object]) -> list[Path]:
     globs = settings.get("products") or []
     if isinstance(globs, list) and globs:
-        return sorted(f for glob in globs for f in root.glob(f"{glob}/{PRODUCT_FILES}"))
+        return [f for glob in globs for f in sorted(root.glob(f"{glob}/{PRODUCT_FILES}"))]
     found: list[Path] = []
     for depth in range(DEEPEST + 1):
         found += root.glob("*/" * depth + PRODUCT_FILES)

@@ -208,7 +208,7 @@ def _held_back(report: QualityReport) -> QualityError:
         where=stops[0].dataset,
         fix="correct the data, or change the rule or its severity in the contract",
     )
-    vars(error)["report"] = report
+    error.report = report
     return error
 
 
@@ -291,7 +291,7 @@ def _tell(error: PolyportError, attempt: _Attempt) -> None:
         outcome = name if isinstance(error, kind) else outcome
     if attempt.published is not None:
         outcome = "published"
-    vars(error)["run"] = attempt.run(outcome, attempt.published, error=str(error))
+    error.run = attempt.run(outcome, attempt.published, error=str(error))
 
 
 def _unchanged(attempt: _Attempt) -> str:

@@ -11,11 +11,9 @@ from polyport.pipeline.shape import SOURCE, failing_cast
 from polyport.pipeline.sql_steps import SqlCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from polyport.engine import Engine
     from polyport.errors import BuildError
-    from polyport.model import Relation
     from polyport.pipeline.plan import Step
     from polyport.pipeline.shape import Shape
     from polyport.pipeline.steps import Tables
@@ -76,17 +74,6 @@ def _tried(key: str, tables: Tables) -> BuildError | None:
     finally:
         trial.unlink(missing_ok=True)
     return None
-
-
-def placed(
-    error: QueryError, sql: str, relations: Mapping[str, Relation], engine: Engine
-) -> QueryError:
-    """The error that running `sql` gives: an engine asked for columns only may look at another text than ours."""
-    try:
-        engine.query(sql, relations).close()
-    except QueryError as found:
-        return found
-    return error
 
 
 def step_error(step: Step, error: QueryError) -> TransformError:

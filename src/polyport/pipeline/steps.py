@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from polyport.errors import QueryError
 from polyport.model import Files, Query, Relation
 from polyport.pipeline.cleanse import MARKS, set_aside
-from polyport.pipeline.explain import explaining, placed, step_error
+from polyport.pipeline.explain import explaining, step_error
 from polyport.pipeline.folders import safe
 from polyport.pipeline.plan import RAW
 from polyport.pipeline.progress import counted
@@ -143,7 +143,7 @@ def _look(step: Step, tables: Tables) -> pa.Schema:
     try:
         return tables.bench.engine.schema(sql, relations)
     except QueryError as error:
-        raise step_error(step, placed(error, sql, relations, tables.bench.engine)) from error
+        raise step_error(step, error) from error
 
 
 def _call(step: Step, tables: Tables, entry: Entry) -> pa.Schema:

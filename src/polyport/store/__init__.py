@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One dataset about to be published: files that already lie in the run's staging folder, or were published before."""
+    """One dataset about to be published: files in the run's staging folder, or files published before."""
 
     files: tuple[Path, ...]
     schema: pa.Schema

@@ -21,7 +21,11 @@ class Client:
         self._base_url = base_url
 
     def get(
-        self, url: str, *, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """The answer to a GET, read to its end."""
         return self.send("GET", url, params=params, headers=headers)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from abc import ABC, abstractmethod
-
 from typing import TYPE_CHECKING, Any
 
 import pytest

@@ -27,9 +27,9 @@ MEDIA_TYPE = "application/vnd.apache.parquet"
 
 
 @contextmanager
-def scratch_file(name: str) -> Iterator[Path]:
-    """A path to write to; it goes at the end."""
-    folder = tempfile.mkdtemp(prefix="polyport-")
+def scratch_file(name: str, scratch: Path | None) -> Iterator[Path]:
+    """A path below `scratch` to write to; it goes at the end."""
+    folder = tempfile.mkdtemp(prefix="polyport-", dir=scratch)
     try:
         yield Path(folder, name)
     finally:

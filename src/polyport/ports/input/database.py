@@ -51,7 +51,7 @@ class DatabaseInput:
         went_on = previous if self.ask.incremental and previous and previous.cursor else None
         ask = self._asked(went_on.cursor if went_on else "")
         reached: list[Any] = []
-        with _kept.scratch_file("rows.parquet") as target:
+        with _kept.scratch_file("rows.parquet", self.context.scratch) as target:
             with self._stream(ask, reached) as (schema, batches):
                 rows = _kept.write(batches, schema, target)
             if went_on and not rows:

@@ -226,7 +226,7 @@ class FilesInput:
     def scratch(self) -> Path:
         """A folder for transcoded copies; it goes when the port goes."""
         if self._scratch is None:
-            self._scratch = Path(tempfile.mkdtemp(prefix="polyport-"))
+            self._scratch = Path(tempfile.mkdtemp(prefix="polyport-", dir=self.context.scratch))
             weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
         return self._scratch
 

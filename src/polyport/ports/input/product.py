@@ -63,7 +63,7 @@ class ProductInput:
 
     def fetch(self, keep: Keep, previous: Received | None) -> Received:  # noqa: ARG002 - read anew
         """See `InputPort.fetch`."""
-        with _kept.scratch_file("dataset.parquet") as target:
+        with _kept.scratch_file("dataset.parquet", self.context.scratch) as target:
             snapshot, origin, note = self._remote(target) if self.remote else self._local(target)
             kept = keep(
                 f"{self.dataset}.parquet",

@@ -1,4 +1,4 @@
-"""Output ports: the forms in which a product's snapshots are read. Each gets rows from a `View` and from nowhere else."""
+"""Output ports: the forms in which snapshots are read. Each gets rows from a `View` and from nowhere else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ class OutputContext:
     identify: Callable[[HTTPConnection], tuple[Principal, str]]
     """Who is asking, and for which purpose (empty: none stated).
 
-    Raises AccessError."""
+    Raises AccessError.
+    """
+    scratch: Path | None = None
+    """A folder for what can be made again (caches); None: the system's temporary folder."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A port that keeps something open."""
+
+    def close(self) -> None:
+        """Let go of it; the port is not used afterwards."""
+        ...
 
 
 @runtime_checkable
@@ -41,7 +53,8 @@ class OutputPort(Protocol):
     def client_line(self, base_url: str, dataset: str) -> str:
         """A command that reads `dataset` through this port and runs when pasted into a shell.
 
-        `base_url`: where the port is mounted, without a slash at its end."""
+        `base_url`: where the port is mounted, without a slash at its end.
+        """
         ...
 
 
@@ -64,5 +77,8 @@ class Pushed(OutputPort, Protocol):
     """A port that writes somewhere each time a snapshot is published."""
 
     def push(self, snapshot: Snapshot, previous: Snapshot | None, home: Path) -> Sequence[str]:
-        """Write `snapshot`; the URIs written, empty where nothing is to be pushed. Idempotent; `home`: product folder."""
+        """Write `snapshot`; the URIs written, empty where there is nothing to push. `home`: the product's folder.
+
+        Idempotent: called again, it writes nothing anew.
+        """
         ...

@@ -38,7 +38,7 @@ class FilesPort:
         self.context = context
         self.formats = settings.formats(context.spec)
         self.pushing = settings.push(context.product, context.spec)
-        self.cache = Cache(cache, limit=cache_bytes)
+        self.cache = Cache(cache or context.scratch, limit=cache_bytes)
 
     @property
     def mount(self) -> str:
