@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from polyport.errors import ConfigurationError, ConflictError, NotFoundError, StoreError
@@ -152,9 +154,14 @@ class LocalStore:
             with locks.exclusive(home.mutex):
                 self._tidy(home)
                 staging = LocalStaging(home, run, lambda: self._newest(home))
+        warming = Thread(target=_import_iceberg, name="polyport-import") if self._iceberg else None
+        if warming is not None:
+            warming.start()
         try:
             yield staging
         finally:
+            if warming is not None:
+                warming.join()
             with disk.guarded(home.folder), locks.exclusive(home.mutex):
                 staging.close(lambda: self._needed(home))
 
@@ -375,6 +382,11 @@ class LocalStore:
 
 def _parse(path: Path, product: str, sequence: int, _mark: tuple[int, int, int]) -> Manifest:
     return manifest.read(path, product=product, sequence=sequence)
+
+
+def _import_iceberg() -> None:
+    """Import pyiceberg, some 0.4 s of work, while the engine is at its own."""
+    import_module("polyport.store.iceberg")
 
 
 def _with_iceberg(home: Home, entry: Entry, snapshot: Snapshot, before: Entry | None) -> Entry:

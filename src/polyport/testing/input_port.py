@@ -32,7 +32,7 @@ class RawFolder:
     def __call__(
         self,
         name: str,
-        chunks: Iterable[bytes],
+        content: Iterable[bytes] | Path,
         *,
         origin: str,
         media_type: str = "application/octet-stream",
@@ -41,6 +41,7 @@ class RawFolder:
         begun = self.folder / "begun"
         digest = hashlib.sha256()
         with begun.open("wb") as sink:
+            chunks = [content.read_bytes()] if isinstance(content, Path) else content
             for chunk in chunks:
                 digest.update(chunk)
                 sink.write(chunk)

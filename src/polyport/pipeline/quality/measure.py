@@ -120,10 +120,9 @@ class Grouped:
 
     def _count(self, dataset: str, columns: tuple[str, ...]) -> int | QueryError:
         names = ", ".join(map(quote, columns))
-        groups = (
-            f"SELECT count(*) AS n FROM {quote(dataset)} WHERE {filled(columns)} GROUP BY {names}"
-        )
-        sql = f"SELECT CAST(coalesce(sum(n - 1), 0) AS BIGINT) AS n FROM ({groups}) AS found"
+        rows = f"FROM {quote(dataset)} WHERE {filled(columns)}"
+        # All less the distinct ones: grouping without a count in each group is a quarter cheaper.
+        sql = f"SELECT (SELECT count(*) {rows}) - (SELECT count(*) FROM (SELECT {names} {rows} GROUP BY {names}))"
         try:
             ((found,),) = fetch(self.engine, sql, {dataset: self.relations[dataset]})
         except QueryError as error:

@@ -54,12 +54,12 @@ class Keep(Protocol):
     def __call__(
         self,
         name: str,
-        chunks: Iterable[bytes],
+        content: Iterable[bytes] | Path,
         *,
         origin: str,
         media_type: str = "application/octet-stream",
     ) -> RawObject:
-        """Keep the bytes under their SHA-256; equal bytes are kept once.
+        """Keep the bytes, or those of a local file, under their SHA-256; equal bytes are kept once.
 
         Raises:
             StoreError: No space, or no permission.

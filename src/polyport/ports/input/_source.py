@@ -136,6 +136,18 @@ def reading(origin: str, where: str) -> Iterator[None]:
         raise InputError(f"{origin} cannot be read: {said}", where=where) from error
 
 
+def content(found: Found, where: str) -> Path | Iterator[bytes]:
+    """What to keep of `found`: the file itself where it lies on the local disk, else its bytes.
+
+    Raises:
+        InputError: The local file cannot be opened.
+    """
+    if found.system is not None:
+        return reading_chunks(found, where)
+    with reading(found.origin, where), Path(found.path).open("rb"):
+        return Path(found.path)
+
+
 def reading_chunks(found: Found, where: str) -> Iterator[bytes]:
     """`found.chunks()`, whose own failures (and not those of whoever takes the bytes) are InputErrors."""
     with reading(found.origin, where):

@@ -46,7 +46,7 @@ class SpreadsheetInput:
         kept = [
             keep(
                 one.name,
-                _source.reading_chunks(one, self.where),
+                _source.content(one, self.where),
                 origin=one.origin,
                 media_type=mimetypes.guess_type(one.name)[0] or "application/octet-stream",
             )
