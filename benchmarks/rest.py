@@ -1,5 +1,7 @@
 """REST reads of a million rows beside ROAPI and Datasette: a row by key, a page of 100, a group-by, the whole as CSV.
 
+`group` asks the same group-by again and again, as a dashboard does; `fresh` one with another filter each time.
+
 One client, one connection, in turn. Figures are the server's CPU per request and the client's median wait. The peers
 are not dependencies of the project: they are looked for in the environment variable PEERS, the `bin` folder of a
 virtual environment with `roapi` and `datasette`; without it, only Polyport is measured. Policy and metering are on.
@@ -27,7 +29,7 @@ from benchmarks.build import prepare
 ROWS = 1_000_000
 STUDIOS = ["Warner", "Fox", "Universal", "Sony", "MGM"]
 OURS, ROAPI, DATASETTE = 18400, 18401, 18402
-COUNTS = {"point": 500, "page": 100, "group": 20, "csv": 1}
+COUNTS = {"point": 500, "page": 100, "group": 20, "fresh": 20, "csv": 1}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def ours(folder: Path) -> Server:
                 None,
             ),
             "group": lambda: (f"{base}?group=studio&agg=sum:cost,count", role, None),
+            "fresh": lambda: (
+                f"{base}?group=studio&agg=sum:cost,count&id.gt={point()}",
+                role,
+                None,
+            ),
             "csv": lambda: ("/products/bench/files/v1/costs.csv", role, None),
         },
     )
@@ -97,6 +104,7 @@ def roapi(folder: Path, peers: Path) -> Server:
             "point": lambda: (f"{base}?filter%5Bid%5D={point()}", {}, None),
             "page": a_page,
             "group": lambda: ("/api/sql", {}, sql),
+            "fresh": lambda: ("/api/sql", {}, sql.replace("group", f"where id > {point()} group")),
             "csv": lambda: (base, {"Accept": "application/csv"}, None),
         },
         {"RUST_LOG": "error"},
@@ -149,6 +157,12 @@ def datasette(folder: Path, peers: Path) -> Server:
             "point": lambda: (f"/bench/costs/{point()}.json?_shape=array", {}, None),
             "page": a_page,
             "group": lambda: (f"/bench.json?_shape=array&sql={urllib.parse.quote(sql)}", {}, None),
+            "fresh": lambda: (
+                "/bench.json?_shape=array&sql="
+                + urllib.parse.quote(sql.replace("group", f"where id > {point()} group")),
+                {},
+                None,
+            ),
             "csv": lambda: ("/bench/costs.csv?_stream=on&_size=max", {}, None),
         },
     )

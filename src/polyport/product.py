@@ -13,6 +13,7 @@ from urllib.parse import quote
 from polyport import descriptor, ports
 from polyport.access import Policy, View
 from polyport.access.identity import local_owner
+from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
@@ -53,6 +54,8 @@ class Product:
     """Gives another product of the mesh by its id."""
     opened: list[OutputPort] = field(default_factory=list)
     """The output ports made so far: closed with the product."""
+    results: Results | None = None
+    """Aggregates that were computed before; None: none is kept."""
     keyed: KeyedIndexes | None = None
     """The keyed read path; None: every read is the engine's."""
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -171,6 +174,7 @@ class Product:
             self.ledger.record_read,
             release=lambda: _leave(held),
             keyed=self._keyed,
+            results=self.results,
         )
 
     def history(self) -> Sequence[Snapshot]:
@@ -230,8 +234,9 @@ class Product:
         return [port for port in self.ports() if isinstance(port, Served)]
 
     def speed_up(self) -> None:
-        """From now on keep a keyed index beside each snapshot that is read: for a process that serves."""
+        """From now on keep aggregates, and a keyed index of each snapshot that is read: for a process that serves."""
         if self.keyed is None:
+            self.results = Results()
             folder = self.state / "keyed" / quote(self.spec.id, safe="")
             self.keyed = KeyedIndexes(folder, self.engine, self.store.files)
 

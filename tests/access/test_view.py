@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyport.access import Measure, Order, Policy, View
+from polyport.access.results import Results
 from polyport.descriptor.types import Role, RoleSettings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.errors import AccessError, NotFoundError, QueryError
@@ -258,6 +259,37 @@ def test_aggregate(open_view):
             view.aggregate("films", measures=[Measure("sum")])
         with pytest.raises(QueryError, match="no column 'tota'"):
             view.aggregate("films", measures=[Measure("count")], order=[Order("tota")])
+
+
+def test_aggregates_are_kept_for_each_policy_class(open_view, reads, monkeypatch):
+    results = Results()
+
+    def total(principal):
+        with replace(open_view(principal), results=results) as view:
+            reader = view.aggregate(
+                "films", measures=[Measure("sum", "cost", "total")], where=parse("id > 0")
+            )
+            return reader.read_all().to_pylist()[0]["total"]
+
+    first = total(ACCOUNTANT), total(PARTNER)
+    assert first == (1310.0 + 0.0 + 200.0, 1459.0)
+    monkeypatch.setattr(DuckDBEngine, "query", lambda *_: pytest.fail("computed again"))
+    assert (total(ACCOUNTANT), total(PARTNER)) == first
+    assert [r.rows for r in reads] == [1, 1, 1, 1]
+    with pytest.raises(AccessError):
+        total(Principal("eve"))
+
+
+def test_a_large_result_is_not_kept_and_loses_no_row():
+    results = Results(limit=3 * 2**19)
+    batches = [pa.record_batch({"x": range(n, n + 50_000)}) for n in range(0, 500_000, 50_000)]
+    reader = pa.RecordBatchReader.from_batches(batches[0].schema, iter(batches))
+    assert results.keep("large", reader).read_all().num_rows == 500_000
+    assert results.get("large") is None
+    for name in "abcde":
+        one = pa.RecordBatchReader.from_batches(batches[0].schema, iter(batches[:1]))
+        assert results.keep(name, one).read_all().num_rows == 50_000
+    assert [name for name in "abcde" if results.get(name)] == ["c", "d", "e"]
 
 
 def test_a_value_that_does_not_fit_its_column_is_the_consumers_error(open_view):

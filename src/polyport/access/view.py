@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from polyport.access.policy import Policy
+    from polyport.access.results import Results
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
     from polyport.expression import Expression
@@ -99,6 +100,8 @@ class View:
     """Called once, when the view is closed: lets go of the snapshot."""
     keyed: Callable[[Snapshot, str], KeyedIndex | None] = lambda *_: None
     """Gives the keyed read path of a dataset, where there is one."""
+    results: Results | None = None
+    """Where aggregates are kept; None: each is computed anew."""
     _secured: dict[str, tuple[Relation, Mapping[str, str]]] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
     _meters: list[_Meter] = field(default_factory=list)
@@ -238,7 +241,18 @@ class View:
             limit=limit,
             taken=self._params(dataset),
         )
-        return self._run(dataset, tuple(dict.fromkeys((*group, *measured))), sql, params)
+        read = tuple(dict.fromkeys((*group, *measured)))
+        if self.results is None:
+            return self._run(dataset, read, sql, params)
+        seen = self.policy.policy_class(self.dataset(dataset), self.principal, self.purpose)
+        key = (self.snapshot.id, dataset, seen, sql, tuple(params.items()))
+        kept = self.results.get(key)
+        if kept is None:
+            return self.results.keep(key, self._run(dataset, read, sql, params))
+        meter = self._meter(dataset, read)
+        meter.rows, meter.bytes = kept.num_rows, kept.nbytes
+        meter.finish("ok")
+        return kept.to_reader()
 
     def changes(self, before: View, dataset: str) -> pa.RecordBatchReader:
         """What turns `before` (same product and principal) into this: `_change`, `before`, `after`, in key order.

@@ -71,7 +71,7 @@ def main() -> None:
     from polyport.errors import PolyportError
 
     try:
-        status = cli(standalone_mode=False)
+        status = cli(prog_name="polyport", standalone_mode=False)
     except PolyportError as error:
         from polyport.cli.console import show_error
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
+import unicodedata
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from polyport.errors import PolyportError
 
 WIDEST = 110
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What a terminal would obey instead of showing."""
 
 
 def talk(text: str = "") -> None:
@@ -102,7 +106,7 @@ def cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, dict | list):
         return json.dumps(value, default=plain, ensure_ascii=False)
-    return str(value).replace("\n", " ")
+    return CONTROL.sub(" ", str(value))
 
 
 def plain(value: Any) -> Any:
@@ -124,19 +128,14 @@ def table(
 ) -> list[str]:
     """Lines of an aligned table; columns are cut so that a line fits the terminal. `right`: number columns."""
     texts = [[cell(v) for v in row] for row in rows]
-    widths = [max([len(h), *(len(row[i]) for row in texts)]) for i, h in enumerate(header)]
+    widths = [max(columns(t) for t in (h, *(r[i] for r in texts))) for i, h in enumerate(header)]
     widths = _fit(widths, shutil.get_terminal_size((WIDEST, 24)).columns)
     flush = set(right)
 
     def line(cells: Sequence[str]) -> str:
         parts = [
-            c.rjust(w) if h in flush else c.ljust(w)
-            for c, w, h in zip(
-                [cut(c, w) for c, w in zip(cells, widths, strict=True)],
-                widths,
-                header,
-                strict=True,
-            )
+            _padded(cut(c, w), w, right=h in flush)
+            for c, w, h in zip(cells, widths, header, strict=True)
         ]
         return "  ".join(parts).rstrip()
 
@@ -146,7 +145,7 @@ def table(
 def show_error(error: PolyportError, *, as_json: bool = False) -> None:
     """The error as its class and place say, what to do, and what is unchanged."""
     if as_json:
-        say_json({"error": error.record()})
+        say_json({"error": {**error.record(), **_problems(error)}})
         return
     if isinstance(error, DescriptorError) and error.diagnostics:
         from polyport.cli.diagnostics import render_text
@@ -161,13 +160,40 @@ def show_error(error: PolyportError, *, as_json: bool = False) -> None:
         talk(f"\n{error.unchanged}")
 
 
+def _problems(error: PolyportError) -> dict[str, Any]:
+    if not isinstance(error, DescriptorError) or not error.diagnostics:
+        return {}
+    from polyport.cli.diagnostics import to_json
+
+    return {"diagnostics": to_json(error.diagnostics)}
+
+
 def _color(terminal: bool) -> bool | None:
     return None if terminal and "NO_COLOR" not in os.environ else False
 
 
 def cut(text: str, width: int) -> str:
-    """`text`, with an ellipsis where it is longer than `width`."""
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+    """`text`, with an ellipsis where a terminal needs more than `width` columns for it."""
+    if columns(text) <= width:
+        return text
+    while text and columns(text) > width - 1:
+        text = text[: min(len(text) - 1, width - 1)]
+    return text + "…"
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal `text` takes: East Asian characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def _padded(text: str, width: int, *, right: bool) -> str:
+    space = " " * (width - columns(text))
+    return space + text if right else text + space
 
 
 def _fit(widths: list[int], room: int) -> list[int]:

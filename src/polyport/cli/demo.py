@@ -30,7 +30,13 @@ IGNORED = shutil.ignore_patterns(".polyport", "__pycache__", "drive", "make_inpu
 @click.option(
     "--next", "second", is_flag=True, help="First bring in the second state of the inputs."
 )
-@click.option("--port", default=8400, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--port",
+    default=8400,
+    show_default=True,
+    type=click.IntRange(1, 65535),
+    help="Where to listen.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The runs as JSON.")
 def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -> None:
     """Build the three Messflix products in FOLDER from real film data, say what was done, and serve them."""

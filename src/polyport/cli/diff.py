@@ -27,7 +27,11 @@ SIGNS = {
 @click.option("--to", "after", default="latest", metavar="REF", help="Default: latest.")
 @click.option("--dataset", default="", help="Only this dataset.")
 @click.option(
-    "--limit", default=20, show_default=True, help="Rows shown of each dataset; 0: only counts."
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Rows shown of each dataset; 0: only counts.",
 )
 @json_option
 def diff(folder: Path, before: str, after: str, dataset: str, limit: int, as_json: bool) -> None:
@@ -83,7 +87,7 @@ def _show(old: int, new: int, found: dict[str, Any]) -> None:
         rest = sum(change["counts"].values()) - len(change["rows"])
         if rest > 0:
             console.talk(
-                console.dim(f"  … {rest:,} more; --limit shows more, --json all of a limit")
+                console.dim(f"  … {rest:,} more; --limit {len(change['rows']) + rest} shows all")
             )
 
 

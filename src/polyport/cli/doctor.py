@@ -8,7 +8,6 @@ import platform
 import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -18,7 +17,9 @@ from polyport.cli.options import folder_argument, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from polyport.model import Snapshot
     from polyport.product import Product
 
 NEEDED = (
@@ -102,27 +103,39 @@ def _product(product: Product) -> Iterator[Finding]:
     from polyport.errors import PolyportError
 
     name = product.spec.id
-    history = product.history()
+    try:
+        history = product.history()
+    except PolyportError as error:
+        yield Finding("bad", name, f"{error.where}: {error.message}")
+        return
     if not history:
         yield Finding("note", name, "no snapshot yet: polyport build")
         return
-    damaged = 0
-    for snapshot in history:
-        for dataset in snapshot.datasets:
-            try:
-                missing = [
-                    f for f in product.store.files(snapshot, dataset) if not Path(f).exists()
-                ]
-            except PolyportError as error:
-                missing = [error.message]
-            damaged += bool(missing)
-            if missing:
-                yield Finding(
-                    "bad", name, f"snapshot {snapshot.sequence}, {dataset}: {missing[0]} is missing"
-                )
-    if not damaged:
+    damage = [found for snapshot in history for found in _damage(product, snapshot)]
+    yield from (Finding("bad", name, found) for found in damage)
+    if not damage:
+        kept = console.plural(len(history), "snapshot")
         yield Finding(
-            "ok",
-            name,
-            f"{len(history)} snapshots, newest {history[-1].sequence}, every file is there",
+            "ok", name, f"{kept}, newest {history[-1].sequence}; every file is there and whole"
         )
+
+
+def _damage(product: Product, snapshot: Snapshot) -> Iterator[str]:
+    """What is wrong with the files of a snapshot; only their footers are read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for dataset in snapshot.datasets.values():
+        rows, broken = 0, False
+        for file in product.store.files(snapshot, dataset.name):
+            try:
+                rows += pq.read_metadata(file).num_rows
+            except (OSError, pa.ArrowException) as error:
+                broken = True
+                reason = "is missing" if isinstance(error, FileNotFoundError) else "is damaged"
+                yield f"snapshot {snapshot.sequence}, {dataset.name}: {file} {reason}"
+        if not broken and rows != dataset.rows:
+            yield (
+                f"snapshot {snapshot.sequence}, {dataset.name}: "
+                f"the files hold {rows:,} rows instead of {dataset.rows:,}"
+            )

@@ -53,7 +53,8 @@ def quality(folder: Path, ref: str, as_json: bool) -> None:
 
 
 def _show(report: QualityReport) -> None:
-    state = f"snapshot {report.snapshot}" if report.snapshot else "published nothing"
+    held = "held back: nothing was published" if report.stops else "nothing had changed"
+    state = f"snapshot {report.snapshot}" if report.snapshot else held
     console.say(
         f"{console.bold(report.product)}  {report.at:%Y-%m-%d %H:%M} UTC  {console.dim(state)}"
     )

@@ -12,6 +12,8 @@ from polyport.cli.options import folder_argument, json_option, one_product
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from polyport.expression import Expression
+
 
 @click.command()
 @click.argument("dataset", required=False, default="")
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
 @click.option(
     "--sort", default="", help="Names, with commas between; -name for descending. Default: the key."
 )
-@click.option("--limit", default=20, show_default=True, help="Rows shown; 0: all.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Rows shown; 0: all.",
+)
 @click.option(
     "--snapshot", "ref", default="latest", metavar="REF", help="A sequence, an id, a tag or a time."
 )
@@ -40,7 +48,6 @@ def rows(
 ) -> None:
     """Rows of DATASET (default: the first) of the product in DIR, as its owner sees them."""
     from polyport.access import Order
-    from polyport.expression import parse
     from polyport.model import OWNER
 
     with one_product(folder) as product, product.open(OWNER, ref, port="cli") as view:
@@ -49,7 +56,7 @@ def rows(
         with view.scan(
             name,
             columns=[c.strip() for c in columns.split(",") if c.strip()],
-            where=parse(where) if where else None,
+            where=_filter(where),
             order=[Order(t.lstrip("-"), t.startswith("-")) for t in terms],
             limit=limit or None,
         ) as reader:
@@ -66,6 +73,17 @@ def rows(
         console.talk(
             console.dim(f"{len(found):,} of {total:,} rows, snapshot {view.snapshot.sequence}")
         )
+
+
+def _filter(text: str) -> Expression | None:
+    from polyport.errors import QueryError
+    from polyport.expression import parse
+
+    try:
+        return parse(text) if text else None
+    except QueryError as error:
+        error.where = f"--where {text!r}, column {error.column}"
+        raise
 
 
 def _numbers(names: list[str], found: list[dict[str, object]]) -> list[str]:
