@@ -66,9 +66,12 @@ class Product:
         home: Path | str,
         *,
         state: Path | None = None,
+        ledger: str = "",
         neighbour: Callable[[str], Product] | None = None,
     ) -> Product:
         """The product declared in the folder `home`; its state lies in `state`, by default `home/.polyport`.
+
+        `ledger`: a SQLAlchemy URL (may hold `${NAME}`); default: a SQLite file in `state`.
 
         Raises:
             DescriptorError: Its files are wrong; all problems at once.
@@ -93,8 +96,9 @@ class Product:
             memory=settings.memory, threads=settings.threads, scratch=folder / "scratch" / "spill"
         )
         policy = Policy(spec.id, settings.roles, _salt(folder, spec.id))
-        ledger = Ledger(folder / "ledger.sqlite")
-        return cls(spec, folder, LocalStore(folder / "store"), engine, ledger, policy, neighbour)
+        url, _ = resolve(ledger, home=Path(home), where="mesh.yaml: ledger")
+        records = Ledger(url or folder / "ledger.sqlite")
+        return cls(spec, folder, LocalStore(folder / "store"), engine, records, policy, neighbour)
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""

@@ -66,13 +66,11 @@ def mesh(tmp_path_factory):
     for name in ("films", "a-reviews"):
         with make_product(root / name, "rest"):
             pass
-    both = "{name: rest, type: rest, version: 1.0.0, contractId: films}, "
-    both += "{name: files, type: files, version: 1.0.0, contractId: films}"
+    rest = "{name: rest, type: rest, version: 1.0.0, contractId: films}"
+    both = f"{rest}, {rest.replace('rest', 'files')}"
     for home in (root / "films", root / "a-reviews"):
         text = (home / ODPS).read_text()
-        (home / ODPS).write_text(
-            text.replace("{name: rest, type: rest, version: 1.0.0, contractId: films}", both)
-        )
+        (home / ODPS).write_text(text.replace(rest, both))
     reviews = root / "a-reviews"
     text = (reviews / ODPS).read_text()
     (reviews / ODPS).write_text(text.replace("id: films\n", "id: reviews\n"))
@@ -118,8 +116,11 @@ def test_one_product_is_asked_for_where_there_are_two(polyport, published):
 
 
 def test_a_product_is_found_from_within_its_mesh(polyport, published):
-    assert polyport("rows", folder=published / "films").code == 0
-    assert not (published / "films/.polyport/ledger.sqlite-wal").exists()
+    (found,) = polyport("history", "--json", folder=published / "films").json()
+    with Product.load(published / "films", state=published / ".polyport") as product:
+        assert [s.id for s in product.history()] == [found["id"]]
+    with Product.load(published / "films") as alone:
+        assert found["id"] not in [s.id for s in alone.history()]
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
@@ -132,8 +133,8 @@ def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked
         root = json.loads(get(base + "/"))
         assert {p["name"] for p in root["_links"]["product"]} == {"films", "reviews"}
         for name in ("films", "reviews"):
-            page = json.loads(get(f"{base}/products/{name}/rest/v1/films?limit=2"))
-            assert [row["id"] for row in page["_embedded"]["films"]] == [1, 2]
+            page = json.loads(get(f"{base}/products/{name}/rest/v1/films"))
+            assert [row["id"] for row in page["_embedded"]["films"]] == [1, 2, 3, 4]
             csv = get(f"{base}/products/{name}/files/v1/films.csv").decode()
             assert csv.splitlines()[1] == "1,Alien,1979-05-25,Fox,11.50"
         with pytest.raises(urllib.error.HTTPError) as caught:
@@ -154,7 +155,7 @@ def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked
     with Product.load(published / "films", state=published / ".polyport") as product:
         reads = product.ledger.reads("films")
     assert [(r["port"], r["rows"]) for r in reversed(reads[: len(reads) - before])] == [
-        ("rest", 2),
+        ("rest", 4),
         ("files", 4),
     ]
 

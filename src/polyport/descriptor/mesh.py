@@ -23,7 +23,7 @@ def examine_mesh(
     folder: Path, *, port_types: Mapping[str, Collection[str]] | None = None
 ) -> tuple[tuple[DataProduct, ...], Found]:
     """The sound products of the mesh in `folder`, and all diagnostics: of `mesh.yaml`, then product by product."""
-    document, found = _mesh_document(folder)
+    document, found = read_mesh(folder)
     found += tuple(_globs(folder, document))
     products: list[DataProduct] = []
     homes = product_folders(folder, document)
@@ -44,12 +44,13 @@ def examine_mesh(
 
 
 def product_folders(folder: Path, document: Document | None = None) -> tuple[Path, ...]:
-    """The product folders of the mesh in `folder`: those that `mesh.yaml` names, else one and two levels down."""
+    """The product folders of the mesh in `folder`: as `mesh.yaml` names them, else one and two levels down."""
     if document is None:
-        document, _ = _mesh_document(folder)
+        document, _ = read_mesh(folder)
     globs = _listed(document) or ["*", "*/*"]
-    found = {path for glob in globs for path in folder.glob(glob) if _is_product(path)}
-    return tuple(sorted(found))
+    return tuple(
+        dict.fromkeys(p for glob in globs for p in sorted(folder.glob(glob)) if _is_product(p))
+    )
 
 
 def is_mesh(folder: Path) -> bool:
@@ -59,7 +60,8 @@ def is_mesh(folder: Path) -> bool:
     )
 
 
-def _mesh_document(folder: Path) -> tuple[Document | None, Found]:
+def read_mesh(folder: Path) -> tuple[Document | None, Found]:
+    """`mesh.yaml` in `folder`, and what is wrong with it; None where there is none, or it cannot be read."""
     path = folder / NAME
     if not path.is_file():
         return None, ()

@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
+from polyport import descriptor
 from polyport.errors import ConfigurationError, NotFoundError
 from polyport.product import Product
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 MESH_FILE = "mesh.yaml"
-PRODUCT_FILES = "*.odps.yaml"
 STATE = ".polyport"
 DEEPEST = 3
 
@@ -30,6 +28,8 @@ class Mesh:
     state: Path
     homes: Mapping[str, Path]
     """Product id -> its folder."""
+    ledger: str = ""
+    """A SQLAlchemy URL; empty: a SQLite file in `state`."""
     _loaded: dict[str, Product] = field(default_factory=dict)
 
     @classmethod
@@ -37,21 +37,28 @@ class Mesh:
         """The mesh that `folder` belongs to: the nearest folder above with a `mesh.yaml`, else `folder` alone.
 
         Raises:
-            ConfigurationError: There is no product in it, or `mesh.yaml` cannot be read.
+            ConfigurationError: There is no product in it, two have one id, or a setting cannot be used.
+            DescriptorError: `mesh.yaml` is wrong.
         """
         start = Path(folder).absolute()
         root = next(
             (f for f in (start, *start.parents[:DEEPEST]) if (f / MESH_FILE).is_file()), start
         )
-        settings = _settings(root)
-        homes = {_id(file): file.parent for file in _product_files(root, settings)}
+        document, found = descriptor.read_mesh(root)
+        if any(d.severity == "error" for d in found):
+            raise descriptor.failure(found, root)
+        homes: dict[str, Path] = {}
+        for home in (root, *descriptor.product_folders(root, document)):
+            for file in descriptor.product_files(home):
+                _add(homes, _id(file), home)
         if not homes:
             raise ConfigurationError(
                 f"no data product in {folder}",
                 where=str(folder),
                 fix="polyport init NAME makes one",
             )
-        return cls(root, root / str(settings.get("store", STATE)), homes)
+        settings = document.value if document else {}
+        return cls(root, _state(root, settings), homes, _ledger(settings))
 
     def product(self, name: str) -> Product:
         """The product with the id `name`, loaded once.
@@ -68,7 +75,7 @@ class Mesh:
             )
         if name not in self._loaded:
             self._loaded[name] = Product.load(
-                self.homes[name], state=self.state, neighbour=self.product
+                self.homes[name], state=self.state, ledger=self.ledger, neighbour=self.product
             )
         return self._loaded[name]
 
@@ -112,35 +119,33 @@ def _reads(product: Product) -> set[str]:
     return {str(p.settings.get("product", "")) for p in product.spec.inputs if p.type == "product"}
 
 
-def _settings(root: Path) -> Mapping[str, object]:
-    path = root / MESH_FILE
-    if not path.is_file():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{MESH_FILE} cannot be read: {error}", where=str(path)) from error
-    return found if isinstance(found, dict) else {}
-
-
-def _product_files(root: Path, settings: Mapping[str, object]) -> list[Path]:
-    globs = settings.get("products") or []
-    if isinstance(globs, list) and globs:
-        return [f for glob in globs for f in sorted(root.glob(f"{glob}/{PRODUCT_FILES}"))]
-    found: list[Path] = []
-    for depth in range(DEEPEST + 1):
-        found += root.glob("*/" * depth + PRODUCT_FILES)
-    return sorted(f for f in found if STATE not in f.parts)
+def _add(homes: dict[str, Path], product: str, home: Path) -> None:
+    if homes.setdefault(product, home) != home:
+        raise ConfigurationError(
+            f"two products have the id {product!r}",
+            where=str(home),
+            fix=f"ids are unique in a mesh; the other is {homes[product]}",
+        )
 
 
 def _id(file: Path) -> str:
     """The product's id, or its folder's name where the file cannot be read; loading it then says why."""
-    try:
-        document = yaml.safe_load(file.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return file.parent.name
-    return (
-        str(document.get("id", file.parent.name))
-        if isinstance(document, dict)
-        else file.parent.name
-    )
+    document, _ = descriptor.read(file)
+    found = document.get("id") if document is not None else None
+    return found if isinstance(found, str) else file.parent.name
+
+
+def _state(root: Path, settings: Mapping[str, object]) -> Path:
+    store = str(settings.get("store", STATE))
+    if "://" in store:
+        raise ConfigurationError(
+            f"the store {store!r} is not on a local disk, which is all there is yet",
+            where=str(root / MESH_FILE),
+            fix="store: a folder",
+        )
+    return root / store
+
+
+def _ledger(settings: Mapping[str, object]) -> str:
+    url = str(settings.get("ledger", "sqlite"))
+    return "" if url == "sqlite" else url
