@@ -150,7 +150,14 @@ class Product:
         except PolyportError as error:
             self._record(error.run, error.report)
             raise
-        pushed = self._push(result, say)
+        try:
+            pushed = self._push(result, say)
+        except PolyportError as error:
+            self._record(replace(result.run, error=str(error)), result.report)
+            error.unchanged = (
+                "the snapshot is served, but not pushed everywhere; polyport build pushes it again"
+            )
+            raise
         run = replace(result.run, steps=(*result.run.steps, *pushed))
         self._record(run, result.report)
         if result.run.outcome == "published":
