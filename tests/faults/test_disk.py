@@ -1,0 +1,111 @@
+"""A full disk and a read-only one, really: the product's state lies on a small file system of its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from polyport.testing.output_port import ROWS
+
+POLYPORT = f"{sys.executable} -m polyport"
+
+
+def unshared(script, home):
+    """Run a shell script as root of a namespace of its own; skipped where that is not allowed."""
+    tool = shutil.which("unshare")
+    if tool is None:
+        pytest.skip("needs unshare (util-linux)")
+    prefix = [tool, "--user", "--map-root-user", "--mount"]
+    probe = "mount -t tmpfs -o size=1m tmpfs /mnt"
+    if subprocess.run([*prefix, "sh", "-c", probe], capture_output=True).returncode:
+        pytest.skip("namespaces may not be made here")
+    return subprocess.run(
+        [*prefix, "sh", "-c", script], cwd=home, capture_output=True, text=True, timeout=120
+    )
+
+
+def on_small_disk(size, script):
+    """`script` with `.polyport` on a file system of `size`; good input comes back as `good.csv`."""
+    return (
+        f"set -e; mv .polyport kept; mkdir .polyport; mount -t tmpfs -o size={size} tmpfs .polyport;"
+        f"cp -a kept/. .polyport/; set +e\n{script}"
+    )
+
+
+def asked(text):
+    """The parts of the output between `== name` lines, by name."""
+    parts = text.split("== ")[1:]
+    return {p.split("\n", 1)[0]: p.split("\n", 1)[1] for p in parts}
+
+
+@pytest.mark.parametrize(
+    ("rows", "where"), [(60_000, "raw"), (22_000, "later")], ids=["raw data", "tables"]
+)
+def test_no_space(served, rows, where):
+    noise = random.Random(1)
+    many = (f"{n},{noise.randbytes(24).hex()},2001-01-01,Fox,1.00" for n in range(rows))
+    served.input(*many)
+    (served.home / "good.csv").write_text(
+        "\n".join(["id,title,released,studio,cost", *ROWS[:3], ""])
+    )
+    ended = unshared(
+        on_small_disk(
+            "3m",
+            f"echo == full; {POLYPORT} build . 2>&1; echo status $?\n"
+            f"echo == rows; {POLYPORT} rows films . --columns id --json 2>/dev/null | tr -d ' \\n'\n"
+            f"echo; echo == doctor; {POLYPORT} history . --json | grep -c sequence\n"
+            f"cp good.csv inputs/films.csv\n"
+            f"echo == again; {POLYPORT} build . 2>&1; echo status $?\n"
+            f"echo == left; find .polyport/scratch -type f; ls drive\n",
+        ),
+        served.home,
+    )
+    told = asked(ended.stdout)
+    assert "status 8" in told["full"], ended.stdout + ended.stderr
+    assert "error[PP440]" in told["full"]
+    assert "No space left on device" in told["full"]
+    assert "nothing was published; snapshot 1 is still served" in told["full"]
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert told["rows"].strip() == '[{"id":1},{"id":2},{"id":3},{"id":4}]'
+    assert told["doctor"].strip() == "1"
+    assert "Published snapshot 2" in told["again"], ended.stdout
+    assert "status 0" in told["again"]
+    assert told["left"].split() == ["00000001", "00000002", "latest"]
+
+
+def test_a_read_only_state(served):
+    served.input(*ROWS[:3])
+    ended = unshared(
+        on_small_disk(
+            "20m",
+            "mount -o remount,ro tmpfs .polyport\n"
+            f"echo == build; {POLYPORT} build . 2>&1; echo status $?\n"
+            f"echo == rows; {POLYPORT} rows films . --columns id --json 2>&1 | tr -d ' \\n'\n"
+            "mount -o remount,rw tmpfs .polyport\n"
+            f"echo; echo == again; {POLYPORT} build . 2>&1; echo status $?\n",
+        ),
+        served.home,
+    )
+    told = asked(ended.stdout)
+    assert "status 8" in told["build"], ended.stdout + ended.stderr
+    assert "error[PP440]" in told["build"]
+    assert "ead-only file system" in told["build"]
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "Published snapshot 2" in told["again"]
+
+
+def test_no_space_for_anything_durable(served, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    served.input(*ROWS[:3])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        served.refuses(8, "PP440", "No space left on device")
+    served.recovers()

@@ -1,0 +1,98 @@
+"""`kill -9` in each stage of `polyport build`: readers notice nothing, and the next build is well."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from polyport.testing.output_port import ROWS
+
+DYING = """
+import functools, importlib, os, signal, sys
+from polyport.cli import main
+
+module, name, when = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
+target = functools.reduce(getattr, name.split(".")[:-1], importlib.import_module(module))
+last = name.rsplit(".", 1)[-1]
+real = getattr(target, last)
+
+def dying(*given, **more):
+    if when == "after":
+        real(*given, **more)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(target, last, dying)
+main()
+"""
+BUILD = "polyport.pipeline.build"
+MOMENTS = {
+    "before raw": (BUILD, "receive", "before", 1),
+    "raw": (BUILD, "receive", "after", 1),
+    "read": (BUILD, "read", "after", 1),
+    "transform": (BUILD, "run_steps", "after", 1),
+    "check": (BUILD, "gate", "after", 1),
+    "before publish": ("polyport.store.local", "LocalStore.publish", "before", 1),
+    "published": ("polyport.store.local", "LocalStore.publish", "after", 2),
+    "push": ("polyport.ports.output.files", "FilesPort.push", "before", 2),
+    "ledger": ("polyport.ledger", "Ledger.record_run", "before", 2),
+}
+
+
+def die(moment, home):
+    ended = subprocess.run(
+        [sys.executable, "-c", DYING, *MOMENTS[moment][:3], "build", str(home)],
+        capture_output=True,
+        timeout=120,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+
+
+def ids(reply):
+    return [row["id"] for row in reply.json()["_embedded"]["films"]]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_build_harms_nobody(served, polyport, moment):
+    served.input(*ROWS[1:])
+    die(moment, served.home)
+    newest = MOMENTS[moment][3]
+    shown = served.client.get("/products/films/rest/v1/films")
+    assert shown.headers["polyport-snapshot"].startswith(f"{newest};")
+    assert ids(shown) == ([1, 2, 3, 4] if newest == 1 else [2, 3, 4])
+    asked = polyport("rows", "films", served.home, "--json")
+    assert [row["id"] for row in json.loads(asked.out)] == ids(shown)
+    if newest == 1:
+        assert served.everything() == served.before
+    assert polyport("doctor", served.home).code == 0
+
+    ended = polyport("build", served.home)
+    assert ended.code == 0, ended.err
+    assert ("Published snapshot 2" if newest == 1 else "snapshot 2 stays") in ended.err
+    assert ids(served.client.get("/products/films/rest/v1/films")) == [2, 3, 4]
+    drive = json.loads((served.home / "drive/latest/SNAPSHOT.json").read_text())
+    assert json.dumps(drive).count("00000002-") >= 1
+    assert sorted(p.name for p in (served.home / "drive").iterdir()) == [
+        "00000001",
+        "00000002",
+        "latest",
+    ]
+    scratch = served.home / ".polyport/scratch"
+    left = [p for p in scratch.rglob("*") if p.is_file() and "polyport-files-" not in str(p)]
+    assert left == []
+    snapshots = json.loads(polyport("history", served.home, "--json").out)
+    assert [s["sequence"] for s in snapshots] == [2, 1]
+    store = served.home / ".polyport/store"
+    runs = {p.parent.name for p in store.rglob("*.parquet")}
+    assert runs == {s["run"] for s in snapshots}
+
+
+def test_a_killed_first_build_leaves_a_product_without_snapshots(tmp_path, polyport):
+    assert polyport("init", "fresh", "--dir", tmp_path).code == 0
+    die("before publish", tmp_path / "fresh")
+    assert json.loads(polyport("history", tmp_path / "fresh", "--json").out) == []
+    ended = polyport("build", tmp_path / "fresh")
+    assert "Published snapshot 1" in ended.err
