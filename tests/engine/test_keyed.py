@@ -176,6 +176,7 @@ def test_not_a_number_is_not_null(engine, tmp_path):
     assert not build(tmp_path / "t.sqlite", dataset, [str(tmp_path / "t.parquet")], engine, [])
     assert list(tmp_path.iterdir()) == [tmp_path / "t.parquet"]
     assert not can_index(Dataset("t", table.schema, (), 1))
+    assert not can_index(Dataset("t", table.schema, ("id",), keyed.MOST_ROWS + 1))
 
 
 def test_a_view_uses_it_within_the_policy(engine, tmp_path):

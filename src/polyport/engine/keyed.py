@@ -40,6 +40,8 @@ STEPS = 20
 SHAPES = 1_000
 """How many declined shapes of reads are remembered."""
 MOST_DIGITS = 18
+MOST_ROWS = 5_000_000
+"""An index takes some 4 seconds for a million rows; larger datasets are the engine's."""
 EPOCH = date(1970, 1, 1)
 log = logging.getLogger("polyport.keyed")
 MICRO_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -234,8 +236,9 @@ class KeyedIndex:
 
 
 def can_index(dataset: Dataset) -> bool:
-    """Whether a dataset has a key, and its key's columns can be stored."""
-    return bool(dataset.key) and all(codec(dataset.schema.field(k).type) for k in dataset.key)
+    """Whether a dataset has a key whose columns can be stored, and is not too large to index while others wait."""
+    storable = bool(dataset.key) and all(codec(dataset.schema.field(k).type) for k in dataset.key)
+    return storable and dataset.rows <= MOST_ROWS
 
 
 def build(
