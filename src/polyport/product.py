@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
-from polyport.errors import ConfigurationError, DescriptorError, PolyportError
+from polyport.errors import ConfigurationError, DescriptorError, PolyportError, StoreError
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import BuildResult, Job, build
@@ -96,21 +96,23 @@ class Product:
         engine = DuckDBEngine(
             memory=settings.memory, threads=settings.threads, scratch=folder / "scratch" / "spill"
         )
-        policy = Policy(spec.id, settings.roles, _salt(folder, spec.id))
+        promised = {name: [p.name for p in o.properties] for name, o in spec.objects.items()}
+        policy = Policy(spec.id, settings.roles, _salt(folder, spec.id), promised)
         url, _ = resolve(ledger, home=Path(home), where="mesh.yaml: ledger")
         records = Ledger(url or folder / "ledger.sqlite")
         return cls(spec, folder, LocalStore(folder / "store"), engine, records, policy, neighbour)
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""
-        for port in self.opened:
-            if isinstance(port, Closing):
-                port.close()
-        if self.keyed is not None:
-            self.keyed.close()
-        self.ledger.close()
-        if isinstance(self.engine, DuckDBEngine):
-            self.engine.close()
+        with ExitStack() as ending:  # the engine is freed even where the ledger cannot be written
+            if isinstance(self.engine, DuckDBEngine):
+                ending.callback(self.engine.close)
+            ending.callback(self.ledger.close)
+            if self.keyed is not None:
+                ending.callback(self.keyed.close)
+            for port in self.opened:
+                if isinstance(port, Closing):
+                    ending.callback(port.close)
 
     def __enter__(self) -> Self:
         return self
@@ -129,12 +131,18 @@ class Product:
 
         Raises:
             BuildError: An input, a step or the quality gate stopped it; nothing was published.
+            ConfigurationError: A port's setting cannot be used; nothing was built.
             ConflictError: Someone else published first.
             StoreError: No space, or no permission; nothing was published.
         """
         say = report or (lambda _: None)
         started = self.clock()
-        inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
+        try:
+            inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
+            pushing = [port for port in self.ports() if isinstance(port, Pushed)]
+        except ConfigurationError as error:
+            error.unchanged = "nothing was built; what is published is unchanged"
+            raise
         job = Job(
             product=self.spec,
             store=self.store,
@@ -149,20 +157,18 @@ class Product:
         try:
             result = build(job, say)
         except PolyportError as error:
-            self._record(error.run, error.report)
+            self._record_failure(error, error.run, error.report)
             raise
         try:
-            pushed = self._push(result, say)
+            pushed = self._push(pushing, result, say)
+            run = replace(result.run, steps=(*result.run.steps, *pushed))
+            self._record(run, result.report)
+            if run.outcome == "published":
+                self.expire()
         except PolyportError as error:
-            self._record(replace(result.run, error=str(error)), result.report)
-            error.unchanged = (
-                "the snapshot is served, but not pushed everywhere; polyport build pushes it again"
-            )
+            error.unchanged = "the snapshot is served; what follows a publish was not finished: polyport build goes on"
+            self._record_failure(error, replace(result.run, error=str(error)), result.report)
             raise
-        run = replace(result.run, steps=(*result.run.steps, *pushed))
-        self._record(run, result.report)
-        if result.run.outcome == "published":
-            self.expire()
         return replace(result, run=run)
 
     def open(
@@ -293,13 +299,13 @@ class Product:
             Principal(f"product:{self.spec.id}", roles), ref, port="product"
         )
 
-    def _push(self, result: BuildResult, say: Callable[[Step], None]) -> tuple[Step, ...]:
+    def _push(
+        self, ports: Sequence[Pushed], result: BuildResult, say: Callable[[Step], None]
+    ) -> tuple[Step, ...]:
         if result.snapshot is None:
             return ()
         steps = []
-        for port in self.ports():
-            if not isinstance(port, Pushed):
-                continue
+        for port in ports:
             started = self.clock()
             written = port.push(result.snapshot, result.previous, self.spec.home)
             if written:
@@ -309,6 +315,15 @@ class Product:
                 )
                 say(steps[-1])
         return tuple(steps)
+
+    def _record_failure(
+        self, error: PolyportError, run: Run | None, report: QualityReport | None
+    ) -> None:
+        """Record what ended in `error`; it stays the error to tell where the ledger fails too."""
+        try:
+            self._record(run, report)
+        except StoreError as second:
+            error.add_note(f"nor could the run be recorded: {second}")
 
     def _record(self, run: Run | None, report: QualityReport | None) -> None:
         if run is not None:

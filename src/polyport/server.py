@@ -6,22 +6,26 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
-from polyport.access.identity import LOOPBACK
-from polyport.errors import ConfigurationError, NotFoundError
-from polyport.ports.http import problem
+from polyport.access.identity import LOOPBACK, local_owner
+from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
+from polyport.model import OWNER_ROLE
+from polyport.ports.http import VARY, problem, raw_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from polyport.model import Snapshot
+    from polyport.access import View
+    from polyport.model import Principal, Snapshot
     from polyport.ports.output import Served
     from polyport.product import Product
 
@@ -37,7 +41,7 @@ def create_app(products: Sequence[Product], *, hosts: Sequence[str] = LOOPBACK) 
     """The ASGI application: `/`, a document for each product, and its served ports below it.
 
     Only requests that name one of `hosts` are answered, so that no web page elsewhere can reach a server without a
-    login through a name that it makes point here.
+    login through a name that it makes point here; nor are the requests that a browser says come from such a page.
     """
     routes: list[Route | Mount] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
     for product in products:
@@ -49,15 +53,65 @@ def create_app(products: Sequence[Product], *, hosts: Sequence[str] = LOOPBACK) 
         routes.append(Route(base, _document(product, served), methods=["GET"]))
     routes.append(Route("/{path:path}", _nothing_here))
     return Starlette(
-        routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+        routes=routes,
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(_Fence),
+        ],
+        exception_handlers={PolyportError: lambda _, error: problem(error)},
     )
+
+
+class _Fence:
+    """Refuses what a page of another site asks for behind its reader's back, and lets no page embed an answer.
+
+    Such a page cannot read an answer, but it could tell rows that are there from rows that are not: by errors, sizes
+    and times. A link that a person follows is let through. Clients that are no browsers do not send these headers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *_ALWAYS]}
+            await send(message)
+
+        if scope["type"] == "http" and _from_elsewhere(Headers(scope=scope)):
+            refused = AccessError(
+                "a page of another site asked for this", fix="open the address itself"
+            )
+            await problem(refused)(scope, receive, marked)
+        else:
+            await self.app(scope, receive, marked)
+
+
+_ALWAYS = (
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+)
+
+
+def _from_elsewhere(headers: Headers) -> bool:
+    """Whether a browser says that another site's page sends the request, other than by a link that is followed."""
+    if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        return False
+    followed = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    return followed != ("navigate", "document")
 
 
 def client_lines(product: Product, base_url: str) -> dict[str, str]:
     """For each served port, by name, a command that reads the product's first dataset through it."""
     first = next(iter(product.spec.objects), "")
+    return _client_lines(product, product.served(), base_url, first)
+
+
+def _client_lines(
+    product: Product, served: Sequence[Served], base_url: str, dataset: str
+) -> dict[str, str]:
     base = base_url.rstrip("/") + address(product.spec.id)
-    return {p.context.spec.name: p.client_line(base + p.mount, first) for p in product.served()}
+    return {p.context.spec.name: p.client_line(base + p.mount, dataset) for p in served}
 
 
 def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8400) -> None:
@@ -66,15 +120,9 @@ def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8
     Raises:
         ConfigurationError: The address is not this machine's own (there is no login yet), or it is in use.
     """
-    if host not in LOOPBACK:
-        raise ConfigurationError(
-            f"there is no login yet, so {host!r} is refused",
-            where="serve --host",
-            fix="serve on 127.0.0.1; only this machine can reach it",
-        )
     import uvicorn  # noqa: PLC0415 - the server is needed by one command only
 
-    _check_free(host, port)
+    check_address(host, port)
     for product in products:
         product.speed_up()
     uvicorn.run(
@@ -89,7 +137,18 @@ def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8
     )
 
 
-def _check_free(host: str, port: int) -> None:
+def check_address(host: str, port: int) -> None:
+    """Make sure that `serve` can use the address.
+
+    Raises:
+        ConfigurationError: It is not this machine's own (there is no login yet), or it is in use.
+    """
+    if host not in LOOPBACK:
+        raise ConfigurationError(
+            f"there is no login yet, so {host!r} is refused",
+            where="serve --host",
+            fix="serve on 127.0.0.1; only this machine can reach it",
+        )
     import socket  # noqa: PLC0415
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -115,59 +174,79 @@ def _root(_: Request, products: Sequence[Product]) -> Response:
 
 
 def _document(product: Product, served: Sequence[Served]) -> Callable[[Request], Response]:
+    """What a product is, and what of its data the asker may see; how many rows there are, is told to the owner."""
     spec = product.spec
 
     def document(request: Request) -> Response:
         base = address(spec.id)
+        principal, purpose = local_owner(request)
         history = product.history()
-        ports = [
-            {
-                "href": f"{base}{p.mount}/",
-                "name": p.context.spec.name,
-                "title": p.context.spec.description,
-            }
-            for p in served
-        ]
+        seen = _seen(product, history[-1], principal, purpose) if history else ()
         body = {
-            "_links": {"self": {"href": base}, "up": {"href": "/"}, "port": ports},
+            "_links": {
+                "self": {"href": base},
+                "up": {"href": "/"},
+                "port": [_port(base, p) for p in served],
+            },
             "id": spec.id,
             "name": spec.name,
             "domain": spec.domain,
             "version": spec.version,
             "status": spec.status,
             "purpose": spec.purpose,
-            "datasets": _datasets(product, history[-1] if history else None),
-            "snapshots": [_snapshot(s) for s in reversed(history)],
-            "clients": client_lines(product, str(request.base_url)),
+            "datasets": seen,
+            "snapshots": [_snapshot(s, principal) for s in reversed(history)],
+            "clients": _client_lines(product, served, str(request.base_url), seen[0]["name"])
+            if seen
+            else {},
         }
-        return JSONResponse(body, media_type=HAL)
+        return JSONResponse(body, headers=_MINE, media_type=HAL)
 
     return document
 
 
-def _datasets(product: Product, newest: Snapshot | None) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "description": promised.description,
-            "key": list(promised.key),
-            "rows": newest.datasets[name].rows if newest and name in newest.datasets else None,
-        }
-        for name, promised in product.spec.objects.items()
-    ]
+_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 
 
-def _snapshot(snapshot: Snapshot) -> dict[str, Any]:
+def _port(base: str, port: Served) -> dict[str, str]:
+    spec = port.context.spec
+    return {"href": f"{base}{port.mount}/", "name": spec.name, "title": spec.description}
+
+
+def _seen(
+    product: Product, newest: Snapshot, principal: Principal, purpose: str
+) -> list[dict[str, Any]]:
+    with product.open(principal, newest.id, port="document", purpose=purpose) as view:
+        return [_dataset(product, view, name) for name in view.datasets]
+
+
+def _dataset(product: Product, view: View, name: str) -> dict[str, Any]:
+    promised, shown = product.spec.objects.get(name), view.schema(name).names
+    found = view.dataset(name)
+    told = {"rows": found.rows} if OWNER_ROLE in view.principal.roles else {}
+    return {
+        "name": name,
+        "description": promised.description if promised else "",
+        "key": list(found.key) if set(found.key) <= set(shown) else [],
+        **told,
+    }
+
+
+def _snapshot(snapshot: Snapshot, principal: Principal) -> dict[str, Any]:
+    rows = {d.name: d.rows for d in snapshot.datasets.values()}
     return {
         "sequence": snapshot.sequence,
         "id": snapshot.id,
         "committed_at": snapshot.committed_at.isoformat(),
-        "rows": {d.name: d.rows for d in snapshot.datasets.values()},
+        **({"rows": rows} if OWNER_ROLE in principal.roles else {}),
     }
 
 
 def _with_slash(request: Request) -> Response:
-    return RedirectResponse(request.url.replace(path=request.url.path + "/"))
+    """To the port's root: relative, for an absolute address would be built on what the request says of the host."""
+    sent = raw_path(request).decode("ascii", "replace").rpartition("/")[2]
+    query = request.url.query
+    return RedirectResponse(f"./{sent}/" + (f"?{query}" if query else ""))
 
 
 def _nothing_here(request: Request) -> Response:

@@ -123,6 +123,19 @@ def test_a_wrong_descriptor_shows_all_problems(polyport, films):
     assert {d["places"][0]["line"] for d in told.json()["error"]["diagnostics"]} == {6, 15}
 
 
+@pytest.mark.parametrize(
+    "name", ["dataproduct.odps.yaml", "contracts/films.odcs.yaml", "polyport.yaml"]
+)
+def test_one_file_is_checked_alone(polyport, films, name):
+    ended = polyport("check", films / name)
+    assert (ended.code, ended.err) == (0, "")
+    assert f"✓ {films / name} is well formed" in ended.out
+    (films / name).write_text("a: [1\n")
+    bad = polyport("check", films / name, "--json")
+    assert bad.code == 2
+    assert [d["code"] for d in bad.json()] == ["PP002"]
+
+
 # history
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from polyport.cli.serve import show_addresses
 from polyport.product import Product
 from polyport.testing.output_port import make_product
 
@@ -196,8 +197,10 @@ def test_other_machines_are_not_let_in(polyport, published, host):
     assert f"there is no login yet, so '{host}' is refused" in ended.err
 
 
-def test_what_is_not_published_is_said(polyport, published, tmp_path):
+def test_what_is_not_published_is_said(polyport, tmp_path, capsys):
     assert polyport("init", "films", "--dir", tmp_path).code == 0
-    ended = polyport("serve", tmp_path / "films", "--host", "0.0.0.0")
-    assert "no snapshot yet" in ended.err
-    assert "polyport build" in ended.err
+    with Product.load(tmp_path / "films") as product:
+        show_addresses([product], "http://127.0.0.1:8400")
+    said = capsys.readouterr().err
+    assert "no snapshot yet" in said
+    assert "polyport build" in said

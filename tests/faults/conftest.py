@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -112,9 +113,10 @@ class Served:
         assert call("doctor", self.home).code == 0
 
 
-@pytest.fixture
-def served(tmp_path):
-    home = tmp_path / "films"
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The product `films` with REST and files, also pushed; one snapshot. Only copy it."""
+    home = tmp_path_factory.mktemp("faults") / "films"
     with make_product(home, "rest"):
         pass
     path = home / "dataproduct.odps.yaml"
@@ -123,6 +125,13 @@ def served(tmp_path):
     settings = home / "polyport.yaml"
     push = "ports: {files: {push: {to: drive/, formats: [csv], role: accountant}}}\n"
     settings.write_text(settings.read_text() + push)
+    shutil.rmtree(home / ".polyport")
     assert call("build", home).code == 0
+    return home
+
+
+@pytest.fixture
+def served(built, tmp_path):
+    home = shutil.copytree(built, tmp_path / "films", symlinks=True)
     with Product.load(home) as product:
         yield Served(home, product)

@@ -25,7 +25,7 @@ FILES = {
     [
         ("a: [1, 2\nb: 3\n", "PP002"),
         ("a: b: c\n", "PP002"),
-        ("inputs:\n\tsheet: 1\n", "PP002"),
+        ("inputs:\n\tsheet: 1\n", "PP003"),
         (b"name: caf\xe9\n", "PP"),
         (b"\x00\x01\x02", "PP"),
         ("", "PP"),

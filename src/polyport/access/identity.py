@@ -23,25 +23,38 @@ def local_owner(connection: HTTPConnection) -> tuple[Principal, str]:
     attributes instead, which can only show less; `Polyport-Purpose: planning` states a purpose.
 
     Raises:
-        AccessError: The role is not written as above.
+        AccessError: The role is not written as above, or a header is sent twice.
     """
-    purpose = connection.headers.get("polyport-purpose", "")
-    asked = connection.headers.get("polyport-role", "")
-    if not asked or asked.strip() == OWNER_ROLE:
+    purpose = _once(connection, "Polyport-Purpose") or ""
+    asked = _once(connection, "Polyport-Role")
+    if asked is None or asked == OWNER_ROLE:
         return OWNER, purpose
     roles, _, rest = asked.partition(";")
     names = frozenset(name.strip() for name in roles.split(",") if name.strip()) - {OWNER_ROLE}
     return Principal(f"owner as {roles.strip()}", names, _attributes(rest)), purpose
 
 
+def _once(connection: HTTPConnection, name: str) -> str | None:
+    """The header's value, or None where it is not sent.
+
+    Sent twice, it could mean another thing to a proxy than here. Sent empty, it asks as nobody, not as the owner: a
+    script whose variable was not set must not be shown everything.
+    """
+    given = connection.headers.getlist(name)
+    if len(given) > 1:
+        raise AccessError(f"the header {name} is sent {len(given)} times", fix="send it once")
+    return given[0].strip() if given else None
+
+
 def _attributes(text: str) -> Mapping[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
         name, equals, value = part.partition("=")
-        if not equals:
+        name = name.strip()
+        if not equals or name in ("", "id", *found):
+            wrong = "is not a new name=value" if equals else "is not name=value"
             raise AccessError(
-                f"{part!r} in Polyport-Role is not name=value",
-                fix="Polyport-Role: partner; studio=Fox",
+                f"{part!r} in Polyport-Role {wrong}", fix="Polyport-Role: partner; studio=Fox"
             )
-        found[name.strip()] = unquote(value.strip())
+        found[name] = unquote(value.strip())
     return found

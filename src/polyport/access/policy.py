@@ -14,7 +14,7 @@ from polyport.expression import Or, attributes, columns, filled, quote, to_sql
 from polyport.model import OWNER_ROLE, Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from polyport.descriptor.types import Role
     from polyport.expression import Expression
@@ -27,10 +27,18 @@ class Grant:
 
     role: str
     settings: RoleSettings
+    promised: Collection[str] | None = None
+    """The columns that the contract names today; None: not known."""
 
     def shows(self, column: str) -> bool:
-        """Whether the role shows `column` at all, masked or not."""
-        return self.settings.columns is None or column in self.settings.columns
+        """Whether the role shows `column` at all, masked or not.
+
+        A role with masks was written for the columns of today. One that only an older snapshot has may be what a mask
+        now covers under another name, so that role does not show it.
+        """
+        if self.settings.columns is not None:
+            return column in self.settings.columns
+        return not self.settings.mask or self.promised is None or column in self.promised
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class Policy:
     roles: Mapping[str, Role]
     salt: str
     """Secret of the product: what hashes are made with, so that they cannot be looked up."""
+    promised: Mapping[str, Collection[str]] | None = None
+    """The columns of each dataset as the contracts name them today; None: not known."""
 
     def grants(self, dataset: Dataset, principal: Principal, purpose: str) -> tuple[Grant, ...]:
         """The roles that count, for `purpose`.
@@ -55,8 +65,12 @@ class Policy:
             settings, reason = self._settings(name, dataset, purpose)
             if settings is None:
                 reasons.append(reason)
+                continue
+            grant = self._grant(name, dataset, settings)
+            if any(map(grant.shows, dataset.schema.names)):
+                found.append(grant)
             else:
-                found.append(Grant(name, settings))
+                reasons.append(f"role {name!r} sees no column of {dataset.name!r}")
         if not found:
             raise self._denied(dataset.name, principal, reasons)
         return tuple(found)
@@ -74,8 +88,8 @@ class Policy:
         """
         grants = self.grants(dataset, principal, purpose)
         params: dict[str, Any] = {}
-        known = {"id": principal.id, **principal.attributes}
-        conditions = [_condition(grant, dataset, params, known) for grant in grants]
+        known = _known(principal)
+        conditions = [_condition(grant, params, known) for grant in grants]
         shown, masked, bind = {}, {}, _binder(params)
         for name in dataset.schema.names:
             masked_as = partial(
@@ -98,13 +112,13 @@ class Policy:
             AccessError: The policy shows nothing of it.
         """
         grants = self.grants(dataset, principal, purpose)
-        same = {(grant.settings.columns, bool(grant.settings.mask)) for grant in grants}
-        if len(same) > 1 or any(grant.settings.mask for grant in grants):
+        shown = {grant.settings.columns for grant in grants}
+        if len(shown) > 1 or any(grant.settings.mask for grant in grants):
             return None
         filters = [grant.settings.rows for grant in grants]
         if None in filters:
             return (None,)
-        known = {"id": principal.id, **principal.attributes}
+        known = _known(principal)
         terms = [filled(rows, known) for rows in filters if rows is not None]
         return None if None in terms else (Or(tuple(t for t in terms if t is not None)),)
 
@@ -114,7 +128,7 @@ class Policy:
             grants = self.grants(dataset, principal, purpose)
         except AccessError:
             return "-"
-        known = {"id": principal.id, **principal.attributes}
+        known = _known(principal)
         used = {
             name: known.get(name)
             for grant in grants
@@ -122,7 +136,12 @@ class Policy:
             for name in attributes(grant.settings.rows)
         }
         seen = [
-            (g.settings.rows, g.settings.columns, sorted(g.settings.mask.items())) for g in grants
+            (
+                g.settings.rows,
+                [name for name in dataset.schema.names if g.shows(name)],
+                sorted(g.settings.mask.items()),
+            )
+            for g in grants
         ]
         return hashlib.sha256(repr((seen, sorted(used.items()), self.salt)).encode()).hexdigest()[
             :16
@@ -142,7 +161,14 @@ class Policy:
                 None,
                 f"role {role!r} is for the purposes {', '.join(sorted(settings.purposes))}, {stated}",
             )
+        gone = [c for c in _chosen_by(settings) if c not in dataset.schema.names]
+        if gone:
+            return None, f"role {role!r} chooses rows by {gone[0]!r}, which is not in this snapshot"
         return settings, ""
+
+    def _grant(self, role: str, dataset: Dataset, settings: RoleSettings) -> Grant:
+        promised = None if self.promised is None else self.promised.get(dataset.name, ())
+        return Grant(role, settings, promised)
 
     def _denied(self, dataset: str, principal: Principal, reasons: list[str]) -> AccessError:
         why = "; ".join(reasons) or "it has no role"
@@ -153,20 +179,19 @@ class Policy:
         )
 
 
-def _condition(
-    grant: Grant, dataset: Dataset, params: dict[str, Any], known: Mapping[str, str]
-) -> str:
+def _known(principal: Principal) -> Mapping[str, str]:
+    """What row filters may ask of the principal; no attribute stands in for its id."""
+    return {**principal.attributes, "id": principal.id}
+
+
+def _chosen_by(settings: RoleSettings) -> tuple[str, ...]:
+    return columns(settings.rows) if settings.rows is not None else ()
+
+
+def _condition(grant: Grant, params: dict[str, Any], known: Mapping[str, str]) -> str:
     """SQL for the rows that the grant shows; empty for all."""
     rows = grant.settings.rows
-    if rows is None:
-        return ""
-    unknown = [c for c in columns(rows) if c not in dataset.schema.names]
-    if unknown:
-        raise AccessError(
-            f"the rows of role {grant.role!r} are chosen by {unknown[0]!r}, which {dataset.name!r} does not have",
-            where=dataset.name,
-        )
-    return to_sql(rows, params, known)
+    return "" if rows is None else to_sql(rows, params, known)
 
 
 def _column(

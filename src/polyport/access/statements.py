@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from polyport.errors import QueryError
 from polyport.expression import quote, to_sql
@@ -30,11 +30,17 @@ class Order:
         return f"{quote(self.column)} {'DESC' if self.descending else 'ASC'} NULLS LAST"
 
 
+Function: TypeAlias = Literal[
+    "count", "count_distinct", "sum", "avg", "min", "max", "median", "stddev"
+]
+FUNCTIONS: tuple[Function, ...] = get_args(Function)
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """One aggregate: `Measure("sum", "amount", "total")`."""
 
-    function: Literal["count", "count_distinct", "sum", "avg", "min", "max", "median", "stddev"]
+    function: Function
     column: str = ""
     """Empty only for `count`: rows."""
     name: str = ""
@@ -50,8 +56,10 @@ class Measure:
         """The aggregate.
 
         Raises:
-            QueryError: The function needs a column.
+            QueryError: There is no such function, or it needs a column.
         """
+        if self.function not in FUNCTIONS:
+            raise QueryError(f"no measure {self.function!r}", fix=f"one of: {', '.join(FUNCTIONS)}")
         if not self.column:
             if self.function != "count":
                 raise QueryError(f"{self.function} needs a column")

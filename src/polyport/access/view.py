@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import pyarrow as pa
 
-from polyport.access import statements
+from polyport.access import fit, statements
 from polyport.access.statements import Measure, Order
 from polyport.errors import AccessError, NotFoundError, QueryError
 from polyport.expression import And, quote
@@ -197,6 +197,7 @@ class View:
         """
         shown = tuple(columns) or tuple(self.schema(dataset).names)
         self._known(dataset, (*shown, *_used(where), *(o.column for o in order)))
+        fit.check(where, self.schema(dataset), dataset)
         found = self._keyed(dataset, shown, where, order, limit, after)
         if found is not None:
             return found
@@ -229,6 +230,9 @@ class View:
         """
         measured = [m.column for m in measures if m.column]
         self._known(dataset, (*group, *measured, *_used(where)))
+        seen = self.schema(dataset)
+        fit.check(where, seen, dataset)
+        fit.check(having, pa.schema([seen.field(name) for name in group]), dataset)
         made = (*group, *(m.label for m in measures))
         _check_names((*_used(having), *(o.column for o in order)), made, dataset)
         sql, params = statements.aggregate(
@@ -244,8 +248,8 @@ class View:
         read = tuple(dict.fromkeys((*group, *measured)))
         if self.results is None:
             return self._run(dataset, read, sql, params)
-        seen = self.policy.policy_class(self.dataset(dataset), self.principal, self.purpose)
-        key = (self.snapshot.id, dataset, seen, sql, tuple(params.items()))
+        sight = self.policy.policy_class(self.dataset(dataset), self.principal, self.purpose)
+        key = (self.snapshot.id, dataset, sight, sql, tuple(params.items()))
         kept = self.results.get(key)
         if kept is None:
             return self.results.keep(key, self._run(dataset, read, sql, params))
@@ -263,9 +267,7 @@ class View:
             NotFoundError, AccessError: As `schema`, for either view.
         """
         old, new = before.schema(dataset), self.schema(dataset)
-        key = tuple(k for k in self.dataset(dataset).key if k in old.names and k in new.names)
-        if key != self.dataset(dataset).key:
-            key = ()
+        key = self._common_key(before, dataset)
         sql = statements.changes(key, tuple(old.names), tuple(new.names))
         return self._compare(before, dataset, sql)
 
@@ -276,9 +278,7 @@ class View:
             NotFoundError, AccessError: As `schema`, for either view.
         """
         old, new = before.schema(dataset), self.schema(dataset)
-        key = self.dataset(dataset).key
-        if not set(key) <= set(old.names) & set(new.names):
-            key = ()
+        key = self._common_key(before, dataset)
         reader = self._compare(
             before, dataset, statements.count_changes(key, tuple(old.names), tuple(new.names))
         )
@@ -360,6 +360,12 @@ class View:
         self, dataset: str, columns: tuple[str, ...], sql: str, params: Mapping[str, Any]
     ) -> pa.RecordBatchReader:
         return self._metered(dataset, columns, sql, {dataset: self._secure(dataset)[0]}, params)
+
+    def _common_key(self, before: View, dataset: str) -> tuple[str, ...]:
+        """The key, if it is seen as it is on both sides: a masked one may have one value in all rows."""
+        plain = [set(v.schema(dataset).names) - set(v.masked(dataset)) for v in (self, before)]
+        key = self.dataset(dataset).key
+        return key if all(set(key) <= seen for seen in plain) else ()
 
     def _compare(self, before: View, dataset: str, sql: str) -> pa.RecordBatchReader:
         mine, _ = self._secure(dataset)

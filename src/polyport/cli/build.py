@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from polyport.cli import console
+from polyport.cli.options import folder_argument, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     from polyport.model import QualityReport, RuleResult, Step
     from polyport.product import BuildResult, Product
 
@@ -17,32 +21,46 @@ MARKS = {"pass": ("✓", console.good), "listed": ("✓", console.good), "warn":
 
 
 @click.command()
-@click.argument(
-    "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path()
-)
+@folder_argument
 @click.option(
     "--from-run", default="", metavar="RUN", help="Build again from the raw data of this run."
 )
-@click.option("--json", "as_json", is_flag=True, help="The runs as JSON.")
+@json_option
 def build(folder: Path, from_run: str, as_json: bool) -> None:
-    """Read inputs, transform, check, publish a snapshot: of the product in FOLDER, or of each of a mesh, in order."""
+    """Read inputs, transform, check, publish a snapshot: of the product in DIR, or of each of a mesh, in order."""
     from polyport.ledger.records import as_document
     from polyport.mesh import Mesh
 
     with Mesh.find(folder) as mesh:
         runs = []
-        for product in mesh.at(folder):
-            result = show_build(product, from_run=from_run, quiet=as_json)
+        products = mesh.at(folder)
+        for at, product in enumerate(products, 1):
+            with _telling_what_waits(products[at:]):
+                result = show_build(product, from_run=from_run, quiet=as_json)
             runs.append(as_document(result.run))
         if as_json:
             console.say_json(runs)
+
+
+@contextmanager
+def _telling_what_waits(products: Sequence[Product]) -> Iterator[None]:
+    """The products after the one that failed were not tried: the error says so."""
+    from polyport.errors import PolyportError
+
+    try:
+        yield
+    except PolyportError as error:
+        if products:
+            left = ", ".join(product.spec.id for product in products)
+            error.unchanged = "; ".join(filter(None, (error.unchanged, f"not built: {left}")))
+        raise
 
 
 def show_build(product: Product, *, from_run: str = "", quiet: bool = False) -> BuildResult:
     """Build `product`, saying each step as it is done unless `quiet`; what it gave."""
     if quiet:
         return product.build(from_run=from_run)
-    from polyport.errors import QualityError
+    from polyport.errors import PolyportError, QualityError
 
     console.talk(f"\n{console.bold(product.spec.name)} {console.dim(product.spec.id)}\n")
     late: list[Step] = []
@@ -57,6 +75,10 @@ def show_build(product: Product, *, from_run: str = "", quiet: bool = False) -> 
         result = product.build(show, from_run=from_run)
     except QualityError as error:
         _show_rules(error.report)
+        raise
+    except PolyportError:
+        for step in late:  # published, and then not pushed everywhere
+            _show_step(step)
         raise
     _show_rules(result.report)
     for step in late:
@@ -117,7 +139,7 @@ def _show_end(product: Product, result: BuildResult) -> None:
     )
     head = console.good(f"Published snapshot {snapshot.sequence}")
     console.talk(f"\n{head}{changed}   {seconds}\n")
-    where = product.spec.home
+    where = console.pasted(product.spec.home)
     compare = f"   or see what changed: polyport diff {where}" if result.previous else ""
     console.talk(f"{console.dim('Next:')} polyport serve {where}{compare}")
 

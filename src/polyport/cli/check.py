@@ -99,7 +99,9 @@ def _conclude(
         console.say(f"{console.good('✓')} {path} is well formed")
     also = f" ({console.plural(len(warnings), 'warning')})" if warnings else ""
     next_step = (
-        f"polyport build {path}" if products else "polyport check DIR checks a whole product"
+        f"polyport build {console.pasted(path)}"
+        if products
+        else "polyport check DIR checks a whole product"
     )
     console.say(f"no errors{also}; next: {next_step}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import unicodedata
@@ -18,10 +19,13 @@ from polyport.errors import DescriptorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from polyport.errors import PolyportError
 
 WIDEST = 110
+READABLE = 16
+"""Characters below which a cut column says little."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """What a terminal would obey instead of showing."""
 
@@ -118,6 +122,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def pasted(path: Path) -> str:
+    """`path` as a shell reads it: quoted where it holds a space or the like."""
+    return shlex.quote(str(path))
+
+
 def width() -> int:
     """How wide a line may be."""
     return min(shutil.get_terminal_size((WIDEST, 24)).columns, 140)
@@ -129,7 +138,8 @@ def table(
     """Lines of an aligned table; columns are cut so that a line fits the terminal. `right`: number columns."""
     texts = [[cell(v) for v in row] for row in rows]
     widths = [max(columns(t) for t in (h, *(r[i] for r in texts))) for i, h in enumerate(header)]
-    widths = _fit(widths, shutil.get_terminal_size((WIDEST, 24)).columns)
+    if sys.stdout.isatty():  # a file or a pipe gets every character
+        widths = _fit(widths, shutil.get_terminal_size((WIDEST, 24)).columns)
     flush = set(right)
 
     def line(cells: Sequence[str]) -> str:
@@ -140,6 +150,19 @@ def table(
         return "  ".join(parts).rstrip()
 
     return [dim(line(header)), *map(line, texts)]
+
+
+def fitting(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    """How many of the columns fit the terminal with up to 16 characters each; all where it is no terminal."""
+    if not sys.stdout.isatty():
+        return len(header)
+    room = shutil.get_terminal_size((WIDEST, 24)).columns
+    for at, name in enumerate(header):
+        widest = max(columns(text) for text in (name, *(cell(row[at]) for row in rows)))
+        room -= min(widest, READABLE) + 2
+        if room < 0:
+            return max(at, 1)
+    return len(header)
 
 
 def show_error(error: PolyportError, *, as_json: bool = False) -> None:

@@ -25,7 +25,9 @@ IGNORED = shutil.ignore_patterns(".polyport", "__pycache__", "drive", "make_inpu
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("messflix-demo"))
+@click.argument(
+    "folder", type=click.Path(path_type=Path), default=Path("messflix-demo"), metavar="[DIR]"
+)
 @click.option("--no-serve", is_flag=True, help="Build, print, and end.")
 @click.option(
     "--next", "second", is_flag=True, help="First bring in the second state of the inputs."
@@ -39,9 +41,10 @@ IGNORED = shutil.ignore_patterns(".polyport", "__pycache__", "drive", "make_inpu
 )
 @click.option("--json", "as_json", is_flag=True, help="The runs as JSON.")
 def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -> None:
-    """Build the three Messflix products in FOLDER from real film data, say what was done, and serve them."""
+    """Build the three Messflix products in DIR from real film data, say what was done, and serve them."""
     from polyport import server
     from polyport.cli.build import show_build
+    from polyport.cli.serve import ended_by_signal
     from polyport.ledger.records import as_document
     from polyport.mesh import Mesh
 
@@ -52,7 +55,9 @@ def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -
     if second:
         _bring_in_next(folder)
     week = 2 if (folder / ".second-state").exists() else 1
-    with _popularity_service(folder, week), Mesh.find(folder) as mesh:
+    if not no_serve:
+        server.check_address("127.0.0.1", port)
+    with ended_by_signal(), _popularity_service(folder, week), Mesh.find(folder) as mesh:
         products = mesh.at(folder)
         results = [show_build(product, quiet=as_json) for product in products]
         if as_json:

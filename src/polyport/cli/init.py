@@ -27,4 +27,5 @@ def init(name: str, parent: Path) -> None:
     for path in sorted(p for p in home.rglob("*") if p.is_file()):
         console.say(f"  {console.good('+')} {path}")
     dataset = re.sub(r"\W", "_", name)
-    console.talk(f"\nnext: polyport build {home}, then: polyport rows {dataset} {home}")
+    at = console.pasted(home)
+    console.talk(f"\nnext: polyport build {at}, then: polyport rows {dataset} {at}")

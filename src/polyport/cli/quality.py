@@ -12,7 +12,7 @@ from polyport.cli.options import folder_argument, json_option, one_product
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from polyport.model import QualityReport
+    from polyport.model import QualityReport, RuleResult
 
 MARKS = {
     "pass": console.good("✓"),
@@ -52,6 +52,14 @@ def quality(folder: Path, ref: str, as_json: bool) -> None:
             raise click.exceptions.Exit(3)
 
 
+def _why(result: RuleResult) -> str:
+    """The reason; where rows break the rule, with how many may."""
+    if not result.rows_failing:
+        return result.reason
+    limit = f"; allowed: {result.expected}" if result.expected != "= 0 rows" else ""
+    return (result.reason or console.plural(result.rows_failing, "row")) + limit
+
+
 def _show(report: QualityReport) -> None:
     held = "held back: nothing was published" if report.stops else "nothing had changed"
     state = f"snapshot {report.snapshot}" if report.snapshot else held
@@ -68,9 +76,9 @@ def _show(report: QualityReport) -> None:
             console.say(f"  {console.warning('gap')} {gap}")
         for result in report.results:
             if result.dataset == name:
-                found = f"{result.rows_failing:,} rows; " if result.rows_failing else ""
-                why = console.dim(f"{found}{result.reason}") if result.reason or found else ""
-                console.say(f"  {MARKS[result.status]} {result.sentence}  {why}".rstrip())
+                why = _why(result)
+                found = f"  {console.dim(why)}" if why else ""
+                console.say(f"  {MARKS[result.status]} {result.sentence}{found}")
     kinds = [r.status for r in report.results]
     counts = ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))
     console.say(f"\n{len(kinds)} rules: {counts}")

@@ -66,13 +66,14 @@ def rows(
         if as_json:
             console.say_json(found)
             return
-        for line in console.table(
-            names, [[row[n] for n in names] for row in found], right=_numbers(names, found)
-        ):
+        cells = [[row[n] for n in names] for row in found]
+        fit = len(names) if columns else console.fitting(names, cells)
+        shown = [row[:fit] for row in cells]
+        for line in console.table(names[:fit], shown, right=_numbers(names, found)):
             console.say(line)
-        console.talk(
-            console.dim(f"{len(found):,} of {total:,} rows, snapshot {view.snapshot.sequence}")
-        )
+        more = f"; not shown: {', '.join(names[fit:])}" if fit < len(names) else ""
+        count = f"{len(found):,} of {total:,} rows, snapshot {view.snapshot.sequence}"
+        console.talk(console.dim(count + more))
 
 
 def _filter(text: str) -> Expression | None:

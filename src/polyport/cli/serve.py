@@ -41,6 +41,7 @@ def serve(folder: Path, host: str, port: int) -> None:
 
     with ended_by_signal(), Mesh.find(folder) as mesh:
         products = mesh.at(folder)
+        server.check_address(host, port)
         show_addresses(products, f"http://{host}:{port}")
         console.talk(console.dim("\nNo login: only this machine can reach it. Ctrl-C ends it."))
         server.serve(products, host=host, port=port)
@@ -66,7 +67,7 @@ def show_addresses(products: Sequence[Product], base: str) -> None:
         )
         if not product.history():
             console.talk(
-                f"  {console.warning('no snapshot yet')}: polyport build {product.spec.home}"
+                f"  {console.warning('no snapshot yet')}: polyport build {console.pasted(product.spec.home)}"
             )
         for name, line in server.client_lines(product, base).items():
             console.talk(f"  {console.accent(name.ljust(8))} {line}")

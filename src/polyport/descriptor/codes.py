@@ -83,6 +83,34 @@ def reference() -> str:
     return "\n".join(parts) + "\n"
 
 
+def errors_page() -> str:
+    """The page `docs/reference/errors.md`: each error class with its code and what it sets."""
+    parts = [
+        "# Errors",
+        "",
+        "Generated from `polyport.errors`; `polyport explain CODE` says the same. Each class fixes a stable code,",
+        "the exit status of the command line, and the HTTP status of a port's answer (RFC 9457, member `code`).",
+        "Mistakes in a product's files have codes of their own: see [diagnostics](diagnostics.md).",
+    ]
+    for each in _tree(PolyportError):
+        entry = _of_class(each)
+        base = _base(each)
+        kind = "" if base is PolyportError else f" A kind of {base.code}."
+        parts += [
+            "",
+            f"## {entry.code} {entry.title}",
+            "",
+            f"{entry.text}{kind}",
+            "",
+            f"Exit status {each.exit_code}, HTTP status {each.http_status}.",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _base(error: type[PolyportError]) -> type[PolyportError]:
+    return next((b for b in error.__bases__ if issubclass(b, PolyportError)), PolyportError)
+
+
 def _section(entry: Code) -> Iterator[str]:
     yield f"### {entry.code}: {entry.title}"
     yield ""

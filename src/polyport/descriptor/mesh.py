@@ -49,7 +49,9 @@ def product_folders(folder: Path, document: Document | None = None) -> tuple[Pat
         document, _ = read_mesh(folder)
     globs = _listed(document) or ["*", "*/*"]
     return tuple(
-        dict.fromkeys(p for glob in globs for p in sorted(folder.glob(glob)) if _is_product(p))
+        dict.fromkeys(
+            p for glob in globs for p in sorted(folder.glob(glob)) if _is_product(p, folder)
+        )
     )
 
 
@@ -79,14 +81,14 @@ def _listed(document: Document | None) -> list[str]:
     return [g for g in listed if not g.startswith("/")]
 
 
-def _is_product(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts[-2:])
+def _is_product(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return path.is_dir() and not hidden and bool(loading.product_files(path))
 
 
 def _globs(folder: Path, document: Document | None) -> Iterator[Diagnostic]:
     for at, glob in enumerate(_listed(document)):
-        if document and not any(_is_product(path) for path in folder.glob(glob)):
+        if document and not any(_is_product(path, folder) for path in folder.glob(glob)):
             place = document.value_at(("products", at), "no product folder fits")
             fix = "a product's folder holds dataproduct.odps.yaml"
             yield error("PP262", f"`{glob}` finds no product", place, fix=fix)

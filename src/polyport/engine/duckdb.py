@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polyport.engine import Written
+from polyport.engine import Written, csv_errors
 from polyport.engine.compose import compose
 from polyport.errors import ConfigurationError, QueryError, StoreError
 from polyport.expression import quote
@@ -248,8 +248,12 @@ def _query_error(
         error, duckdb.BinderException | duckdb.CatalogException
     ):
         details = _explained(composed, cursor) or details
-    lines = details["exception_message"].strip().splitlines()
+    text = details["exception_message"].strip()
+    if bad := csv_errors.told(text):
+        return QueryError(bad.message, where=bad.path, fix=bad.fix)
+    lines = text.splitlines()
     hint = " ".join(line.strip() for line in lines[1:] if re.match(r"Candidate|Did you mean", line))
+    hint = hint.replace("Candidate bindings:", "columns that are there:")
     line, column = composed.place(int(details.get("position") or -1))
     return QueryError(lines[0], fix=hint, line=line, column=column)
 

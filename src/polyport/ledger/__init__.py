@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from polyport.ledger.batch import Batch
 from polyport.ledger.records import dump, load_report, load_run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from polyport.model import QualityReport, Read, Run
@@ -132,8 +132,10 @@ class Ledger:
 
     def close(self) -> None:
         """Write what is waiting, and let go of the database."""
-        self._reads.close()
-        self._engine.dispose()
+        try:
+            self._reads.close()
+        finally:
+            self._engine.dispose()
 
     def _write_reads(self, reads: Sequence[Read]) -> None:
         rows = [
@@ -144,22 +146,34 @@ class Ledger:
             }
             for read in reads
         ]
-        with self._engine.begin() as connection:
+        with _told("written"), self._engine.begin() as connection:
             connection.execute(sa.insert(_READS), rows)
 
     def _replace(
         self, table: sa.Table, same: sa.ColumnElement[bool], row: Mapping[str, Any]
     ) -> None:
-        with self._engine.begin() as connection:
+        with _told("written"), self._engine.begin() as connection:
             connection.execute(sa.delete(table).where(same))
             connection.execute(sa.insert(table), [dict(row)])
 
     def _all(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
-        with self._engine.connect() as connection:
+        with _told("read"), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
 
 _READ_FIELDS = [c.name for c in _READS.columns if c.name not in ("id", "at", "columns")]
+
+
+@contextmanager
+def _told(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise StoreError(
+            f"the ledger cannot be {doing}: {error.orig}",
+            where="ledger",
+            fix="free some space, or check its path and permissions",
+        ) from error
 
 
 def _open(url: str | Path) -> sa.Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,7 +41,7 @@ class Mesh:
             ConfigurationError: There is no product in it, two have one id, or a setting cannot be used.
             DescriptorError: `mesh.yaml` is wrong.
         """
-        start = Path(folder).absolute()
+        start = _normal(folder)
         root = next(
             (f for f in (start, *start.parents[:DEEPEST]) if (f / MESH_FILE).is_file()), start
         )
@@ -85,7 +86,7 @@ class Mesh:
         Raises:
             DescriptorError: A product's files are wrong.
         """
-        below = Path(folder).absolute()
+        below = _normal(folder)
         chosen = [i for i, home in self.homes.items() if home == below or below in home.parents]
         return self._in_order([self.product(i) for i in chosen])
 
@@ -113,6 +114,11 @@ class Mesh:
                 )
             ordered += [waiting.pop(i) for i in ready]
         return ordered
+
+
+def _normal(folder: Path | str) -> Path:
+    """Without `..`; links are not followed: a linked product belongs to the mesh that links it."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100 - Path.absolute keeps `..`, Path.resolve follows links
 
 
 def _reads(product: Product) -> set[str]:

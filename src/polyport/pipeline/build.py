@@ -144,6 +144,7 @@ def _stages(
             staging,
             recorder,
             job.product.objects,
+            received,
         )
         written = run_steps(work, inputs, bench)
         checked = _check(bench, written, job, previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyport.errors import InputError, QueryError, TransformError
@@ -11,12 +12,13 @@ from polyport.pipeline.shape import SOURCE, failing_cast
 from polyport.pipeline.sql_steps import SqlCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from polyport.errors import BuildError
     from polyport.pipeline.plan import Step
     from polyport.pipeline.shape import Shape
     from polyport.pipeline.steps import Tables
+    from polyport.ports.input import Received
 
 
 @contextmanager
@@ -70,7 +72,9 @@ def _tried(key: str, tables: Tables) -> BuildError | None:
     try:
         tables.bench.engine.write(sql, relations, trial)
     except QueryError as error:
-        return step_error(step, error) if step else input_error(key.partition("/")[2], error)
+        if step:
+            return step_error(step, error)
+        return input_error(key.partition("/")[2], error, tables.bench.received)
     finally:
         trial.unlink(missing_ok=True)
     return None
@@ -85,6 +89,10 @@ def step_error(step: Step, error: QueryError) -> TransformError:
     return TransformError(error.message, where=where, fix=error.fix)
 
 
-def input_error(port: str, error: QueryError) -> InputError:
-    """An engine's error about what an input port brought."""
-    return InputError(error.message, where=f"input port {port}", fix=error.fix)
+def input_error(port: str, error: QueryError, received: Mapping[str, Received]) -> InputError:
+    """An engine's error about what an input port brought; a file is called as it was when it came."""
+    digest = Path(error.where).name.partition(".")[0]
+    objects = received[port].objects if port in received else ()
+    name = next((o.name for o in objects if o.path.name.partition(".")[0] == digest), "")
+    message = f"{name}, {error.message}" if name else error.message
+    return InputError(message, where=f"input port {port}", fix=error.fix)

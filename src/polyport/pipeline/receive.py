@@ -109,7 +109,7 @@ def _read(
         engine.schema("SELECT * FROM source", {"source": found})
         return found, _rows(found, engine)
     except QueryError as error:
-        raise input_error(name, error) from error
+        raise input_error(name, error, {name: received}) from error
 
 
 def _rows(relation: Relation, engine: Engine) -> int | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from polyport.engine import Engine, Written
     from polyport.pipeline.plan import Plan, Step
     from polyport.pipeline.progress import Entry, Recorder
+    from polyport.ports.input import Received
     from polyport.store import Staging
 
 _ALL = f"SELECT * FROM {SOURCE}"
@@ -43,6 +44,8 @@ class Bench:
     recorder: Recorder
     objects: Mapping[str, SchemaObject]
     """The promised datasets."""
+    received: Mapping[str, Received]
+    """What each input port received."""
 
 
 @dataclass(slots=True)

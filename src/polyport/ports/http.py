@@ -34,7 +34,6 @@ URL_LIMIT = 16_384
 METHODS = ("GET", "HEAD")
 VARY = "Accept, Authorization, Polyport-Role, Polyport-Purpose"
 _TAG = re.compile(r'\*|(?:W/)?"[^"]*"')
-_RANGE = re.compile(r"\s*([^\s;,]+)\s*((?:;[^,]*)?)")
 _QUALITY = re.compile(r";\s*q\s*=\s*([0-9.]+)", re.IGNORECASE)
 _SPACED = re.compile(r"^([0-9-]{10}[Tt][0-9:.]+) ([0-9:]{5})$")
 _log = logging.getLogger("polyport")
@@ -88,9 +87,9 @@ def guarded(handler: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
             response = await _respond(handler, Request(scope, receive))
             await response(scope, receive, watched)
         except ClientDisconnect:
-            _log.debug("%s went away", scope["path"])
+            _log.debug("%r went away", scope["path"])
         except Exception:
-            _log.exception("%s %s failed", scope["method"], scope["path"])
+            _log.exception("%s %r failed", scope["method"], scope["path"])  # it may hold line ends
             if begun:
                 raise
             unknown = HttpError(500, "the request could not be served; the server's log says why")
@@ -193,7 +192,10 @@ def negotiate(request: Request, offered: Sequence[str]) -> str | None:
     header = ",".join(request.headers.getlist("accept")).strip()
     if not header:
         return offered[0]
-    wanted = {match[1].lower(): _quality(match[2]) for match in _RANGE.finditer(header)}
+    given = (part.partition(";") for part in header.split(","))
+    wanted = {
+        name.strip().lower(): _quality(mark + rest) for name, mark, rest in given if name.strip()
+    }
     ranked = [(_liking(wanted, media), -place, media) for place, media in enumerate(offered)]
     liking, _, best = max(ranked)
     return best if liking > 0 else None

@@ -110,7 +110,7 @@ def read(text: str, data_type: pa.DataType, what: str) -> Any:
     name = kind(data_type)
     try:
         return _READERS[name](text, data_type)
-    except (ValueError, OverflowError):
+    except (ValueError, ArithmeticError):  # also decimal's: an exponent beyond any limit
         shown = text if len(text) <= 60 else text[:60] + "..."  # noqa: PLR2004
         raise QueryError(
             f"{what}: {shown!r} is not {_describe(data_type)}", fix=_EXAMPLES[name]
@@ -271,7 +271,13 @@ def _unpack_bytes(text: str) -> bytes:
 
 
 def _unpack_decimal(text: str) -> Decimal:
-    return Decimal(_matched(_NUMBER, text))
+    try:
+        found = Decimal(_matched(_NUMBER, text))
+    except ArithmeticError as error:
+        raise ValueError(text) from error
+    if abs(found.adjusted()) > 2 * _EXACT_DIGITS:
+        raise ValueError(text)
+    return found
 
 
 _UNPACK: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]], ...] = (

@@ -122,6 +122,14 @@ class Store(Protocol):
         """
         ...
 
+    def untag(self, product: str, name: str) -> None:
+        """Take a tag away; its snapshot may expire then.
+
+        Raises:
+            NotFoundError: There is no such tag.
+        """
+        ...
+
     def tags(self, product: str) -> Mapping[str, int]:
         """Tag -> sequence."""
         ...

@@ -8,9 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from polyport.errors import ConfigurationError, ConflictError, NotFoundError, StoreError
@@ -154,14 +152,9 @@ class LocalStore:
             with locks.exclusive(home.mutex):
                 self._tidy(home)
                 staging = LocalStaging(home, run, lambda: self._newest(home))
-        warming = Thread(target=_import_iceberg, name="polyport-import") if self._iceberg else None
-        if warming is not None:
-            warming.start()
         try:
             yield staging
         finally:
-            if warming is not None:
-                warming.join()
             with disk.guarded(home.folder), locks.exclusive(home.mutex):
                 staging.close(lambda: self._needed(home))
 
@@ -204,6 +197,22 @@ class LocalStore:
             snapshot = self._resolve(home, ref).snapshot
             tagging.write(home, name, snapshot)
         return snapshot
+
+    def untag(self, product: str, name: str) -> None:
+        """Take a tag away; its snapshot may expire then.
+
+        Raises:
+            NotFoundError: There is no such tag.
+            StoreError: The tag cannot be removed.
+        """
+        home = self._home(product)
+        known = self.tags(product)
+        if name not in known:
+            raise NotFoundError(
+                f"no tag {name!r}", where=product, fix=f"tags: {', '.join(known) or 'none'}"
+            )
+        with disk.guarded(home.tags), locks.exclusive(home.mutex):
+            tagging.remove(home, name)
 
     def expire(
         self, product: str, *, keep: int = 0, before: datetime | None = None, dry_run: bool = False
@@ -382,11 +391,6 @@ class LocalStore:
 
 def _parse(path: Path, product: str, sequence: int, _mark: tuple[int, int, int]) -> Manifest:
     return manifest.read(path, product=product, sequence=sequence)
-
-
-def _import_iceberg() -> None:
-    """Import pyiceberg, some 0.4 s of work, while the engine is at its own."""
-    import_module("polyport.store.iceberg")
 
 
 def _with_iceberg(home: Home, entry: Entry, snapshot: Snapshot, before: Entry | None) -> Entry:

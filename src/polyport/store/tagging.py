@@ -40,3 +40,8 @@ def write(home: Home, name: str, snapshot: Snapshot) -> None:
     """Make `name` a tag of the snapshot. Only under the product's lock, so that it cannot expire meanwhile."""
     data = json.dumps({"sequence": snapshot.sequence, "id": snapshot.id}).encode() + b"\n"
     disk.replace(home.tags / name, data, draft=home.tags / ".draft")
+
+
+def remove(home: Home, name: str) -> None:
+    """Take the tag `name` away. Only under the product's lock."""
+    (home.tags / name).unlink(missing_ok=True)

@@ -406,6 +406,10 @@ class StoreTests(ABC):
         assert store.tag(PRODUCT, "v.1_x-Y", "1") == made[0]
         assert store.tag(PRODUCT, "v.1_x-Y", "latest") == made[1]
         assert dict(store.tags(PRODUCT)) == {"v.1_x-Y": 2}
+        store.untag(PRODUCT, "v.1_x-Y")
+        assert dict(store.tags(PRODUCT)) == {}
+        with pytest.raises(NotFoundError):
+            store.untag(PRODUCT, "v.1_x-Y")
 
     @pytest.mark.parametrize("name", ["latest", "", "1a", ".a", "a b", "a/b", "é", "a\n", "-a"])
     def test_a_bad_tag_is_refused(self, store: Store, name: str) -> None:

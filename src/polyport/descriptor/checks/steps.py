@@ -145,6 +145,8 @@ def _promises(
             path = shown_path(folder.home / "transform" / f"{one.name}.sql")
             near = did_you_mean(one.name, names)
             fix = f"write {path}" + (f"; {near}" if "did you mean" in near else "")
+            if "." in one.name:
+                fix = "call it by a name without a dot: files with a second dot in their name are passed over"
             yield error("PP219", f"nothing makes the dataset `{one.name}`", place, fix=fix)
         elif key in steps and steps[key].columns is not None:
             yield from _columns(contract, at, one, steps[key])

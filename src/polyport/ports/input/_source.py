@@ -7,6 +7,7 @@ import hashlib
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,10 @@ def nothing(pattern: str, home: Path, *, where: str) -> InputError:
         asked, folder = folder, folder.parent
     held = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     near = suggest(asked.name, held) if held else "the folder is empty"
+    odd = next((n for n in held if fnmatch(n, asked.name)), "")
+    if odd:
+        kind = "a folder" if (folder / odd).is_dir() else "a link to a file that is not there"
+        near = f"{odd} is {kind}"
     shown = f"{folder.relative_to(home) if folder.is_relative_to(home) else folder}/"
     shown = "the product's folder" if shown == "./" else shown
     return InputError(

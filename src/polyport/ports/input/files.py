@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import mimetypes
 import shutil
 import tempfile
@@ -31,6 +32,7 @@ _SUFFIXES: Mapping[str, Format] = {
 }  # fmt: skip
 _PACKED = (".gz", ".zst")
 _CSV = ("delimiter", "header", "encoding", "quote", "decimal", "date_format", "nulls", "all_text")
+_MARKS = (b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _KNOWN = ("path", "format", "types", "filename", "columns", "options", "object", *_CSV)
 
 
@@ -106,10 +108,7 @@ class FilesInput:
         return kinds.pop()
 
     def _file(self, kept: RawObject, label: str, form: Format) -> _File:
-        if kept.bytes == 0:
-            raise InputError(
-                f"{label} is empty (0 bytes)", where=self.where, fix="deliver the file again"
-            )
+        self._filled(kept, label)
         if form == "parquet":
             return _File(label, kept.path, _documents.parquet_columns(kept.path, label, self.where))
         if form in ("json", "ndjson"):
@@ -118,6 +117,14 @@ class FilesInput:
         encoding = self.settings.text("encoding", "utf-8")
         path = _csv.decoded(kept.path, label, encoding, where=self.where, scratch=self.scratch)
         return _File(label, path, self._header(path, label))
+
+    def _filled(self, kept: RawObject, label: str) -> None:
+        bare = kept.bytes <= len(codecs.BOM_UTF8) and kept.path.read_bytes() in _MARKS
+        if bare:
+            said = f"{kept.bytes} bytes" if kept.bytes == 0 else "only a byte order mark"
+            raise InputError(
+                f"{label} is empty ({said})", where=self.where, fix="deliver the file again"
+            )
 
     def _header(self, path: Path, label: str) -> tuple[str, ...]:
         first = _csv.first_row(path, self.settings.text("delimiter"), self._quote)

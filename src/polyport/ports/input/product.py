@@ -113,7 +113,14 @@ class ProductInput:
             with self.context.open_product(self.product, self.ref) as view:
                 rows = self._copy(view, target)
                 snapshot = view.snapshot
-        except (AccessError, NotFoundError, QueryError) as error:
+        except AccessError as error:
+            role = "access: {roles: {consumer: {}}}"
+            raise InputError(
+                f"product {self.product}: {error.message}",
+                where=self.where,
+                fix=f"its owner writes in its polyport.yaml, for all consumers: {role}; or a role `product:ID` for one",
+            ) from error
+        except (NotFoundError, QueryError) as error:
             raise InputError(
                 f"product {self.product}: {error.message}",
                 where=self.where,

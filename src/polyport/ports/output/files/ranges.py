@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _CHUNK = 2**20
-_ONE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_ONE = re.compile(r"bytes=[ \t]*([0-9]{0,1000})-([0-9]{0,1000})[ \t]*", re.IGNORECASE)
+"""More digits than these are no range that we read: Python refuses to make a number of more than 4,300."""
 
 
 def wanted(request: Request, etag: str, size: int) -> tuple[int, int] | None:

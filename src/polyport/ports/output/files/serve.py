@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from polyport.ports.output.files.cache import Cache, Held
 
 HAL = "application/hal+json"
+_UNSENT = re.compile(r'["\\?/%\x00-\x1f\x7f]')
+"""What a file's name in a header is better without."""
 Pairs = list[tuple[str, str]]
 
 
@@ -221,6 +224,6 @@ def _meter(view: View, found: tuple[Held, Sequence[render.Part]], size: int) -> 
 
 def _attachment(name: str) -> str:
     """A Content-Disposition that any browser reads, whatever characters the name has (RFC 6266, RFC 8187)."""
-    plain = name.encode("ascii", "replace").decode().translate({ord(c): "_" for c in '"\\?/%\r\n'})
+    plain = _UNSENT.sub("_", name.encode("ascii", "replace").decode())
     extended = f"; filename*=UTF-8''{quote(name, safe='')}" if plain != name else ""
     return f'attachment; filename="{plain}"{extended}'

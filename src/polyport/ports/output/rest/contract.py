@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from polyport.access import View
 
 _TELLING = ("quality", "relationships")
-"""What may name other columns and datasets, in SQL too: left out as soon as anything is hidden."""
+"""What may name other columns and datasets, or values, in SQL too: left out as soon as anything is hidden or masked."""
+_VALUES = ("examples", "enum", "logicalTypeOptions", "customProperties")
+"""What may name values of a column: left out where it is masked."""
+_MAKING = ("transformSourceObjects", "transformLogic", "transformDescription")
+"""How a column is made, and so perhaps of what: left out with the above."""
 
 
 def visible(document: Mapping[str, Any], view: View) -> dict[str, Any]:
@@ -33,12 +37,18 @@ def _seen(declared: Mapping[str, Any], view: View) -> Sequence[Mapping[str, Any]
 
 
 def _hidden(declared: Mapping[str, Any], view: View) -> bool:
-    return len(_seen(declared, view)) < len(declared.get("properties") or [])
+    whole = len(_seen(declared, view)) == len(declared.get("properties") or [])
+    return not whole or bool(view.masked(declared["name"]))
 
 
 def _shown(declared: Mapping[str, Any], view: View) -> dict[str, Any]:
-    return {**_discreet(declared), "properties": [_discreet(p) for p in _seen(declared, view)]}
+    masked = view.masked(declared["name"])
+    properties = [
+        _without(p, (*_TELLING, *_MAKING, *(_VALUES if p["name"] in masked else ())))
+        for p in _seen(declared, view)
+    ]
+    return {**_without(declared, (*_TELLING, *_MAKING)), "properties": properties}
 
 
-def _discreet(declared: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in declared.items() if name not in _TELLING}
+def _without(declared: Mapping[str, Any], left_out: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in declared.items() if name not in left_out}

@@ -195,11 +195,11 @@ def _column(column: pa.Field, said: Property | None, masked: str) -> Schema:
     # A float may be NaN, which JSON writes as null.
     if masked or not filled or pt.is_floating(column.type):
         schema = nullable(schema)
-    return {
-        **schema,
-        **(_meaning(said) if said else {}),
-        **({"x-masked": masked} if masked else {}),
-    }
+    meaning = dict(_meaning(said)) if said else {}
+    if masked:
+        meaning.pop("examples", None)  # they are values as they are
+        meaning["x-masked"] = masked
+    return {**schema, **meaning}
 
 
 def _meaning(said: Property) -> Mapping[str, Any]:
