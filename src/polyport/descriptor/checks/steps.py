@@ -182,6 +182,8 @@ def _extra(one: SchemaObject, step: Step) -> Iterator[Diagnostic]:
         if column.name:
             message = f"column `{column.name}` is not promised and will not be published"
             fix = f"add it to `{one.name}` in the contract, or do not select it"
+            if column.name in CLEANSE_ONLY:
+                fix = "it means something in cleanse/ only: mend rows and set them aside there"
         else:
             message = "a column has no name and will not be published"
             fix = "name it: `... AS name`"

@@ -20,10 +20,11 @@ from polyport.ports.formats.text import TEXT, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_FEW = 4
 _ROWS = 16_384
 """Rows rendered at once: so that the text of a batch stays in the processor's cache."""
 _SPECIAL = r'["\\\x00-\x1f]'
-_SHORT = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_SHORT = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 _CONTROL = r"[\x00-\x1f]"
 
 
@@ -45,7 +46,39 @@ def ndjson(reader: pa.RecordBatchReader) -> Iterator[bytes]:
 
 def objects(batch: pa.RecordBatch) -> list[bytes]:
     """Each row of `batch` as a JSON object."""
+    if batch.num_rows <= _FEW:
+        return _one_by_one(batch)
     return bytes(_joined(batch, "\n")).split(b"\n")[: batch.num_rows]
+
+
+def _one_by_one(batch: pa.RecordBatch) -> list[bytes]:
+    """The same for some rows: a kernel for each column costs more than the values themselves."""
+    labels = [json.dumps(name, ensure_ascii=False) + ":" for name in batch.schema.names]
+    columns = [_texts(column) for column in batch.columns]
+    rows = zip(*columns, strict=True) if columns else [()] * batch.num_rows
+    return [
+        (
+            "{" + ",".join(label + value for label, value in zip(labels, row, strict=True)) + "}"
+        ).encode()
+        for row in rows
+    ]
+
+
+def _texts(column: pa.Array) -> list[str]:
+    for applies, write in _SIMPLE:
+        if applies(column.type):
+            return ["null" if value is None else write(value) for value in column.to_pylist()]
+    found: list[str] = values(column).to_pylist()
+    return found
+
+
+_SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], str]], ...] = (
+    (pt.is_integer, str),
+    (pt.is_string, lambda value: json.dumps(value, ensure_ascii=False)),
+    (pt.is_decimal, lambda value: f"{value:f}"),
+    (pt.is_boolean, lambda value: "true" if value else "false"),
+    (pt.is_date32, lambda value: f'"{value.isoformat()}"'),
+)
 
 
 def _small(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
