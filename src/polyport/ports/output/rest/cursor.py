@@ -105,11 +105,14 @@ def following(rows: Sequence[tuple[Any, ...]], start: Start, limit: int) -> Star
     end = min(start.skip, 1) + limit
     if len(rows) <= end:
         return None
-    packed = [tuple(map(pack, row)) for row in rows]
-    last = packed[end - 1]
-    if packed[end] != last:
+
+    def packed(at: int) -> tuple[str | None, ...]:
+        return tuple(map(pack, rows[at]))
+
+    last = packed(end - 1)
+    if packed(end) != last:
         return Start(rows[end - 1])
-    equal = next((n for n in range(end) if packed[end - 1 - n] != last), end)
+    equal = next((n for n in range(end) if packed(end - 1 - n) != last), end)
     if equal == end:
         return Start(start.after, start.skip + limit)
     return Start(rows[end - 1 - equal], equal)
