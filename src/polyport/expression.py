@@ -332,11 +332,7 @@ class _Parser:
             case "text":
                 return _text(token)
             case "number":
-                return (
-                    int(token.text)
-                    if re.fullmatch(r"[+-]?\d+", token.text)
-                    else Decimal(token.text)
-                )
+                return _number(token)
             case "true" | "false":
                 return token.kind == "true"
             case "word":
@@ -385,6 +381,15 @@ def _negate(term: Expression, negated: bool) -> Expression:
 
 def _text(token: _Token) -> str:
     return token.text[1:-1].replace("''", "'")
+
+
+def _number(token: _Token) -> int | Decimal:
+    try:
+        whole = re.fullmatch(r"[+-]?\d+", token.text)
+        return int(token.text) if whole else Decimal(token.text)
+    except (ValueError, ArithmeticError):  # Python reads no more than 4,300 digits, and no such exponent
+        shown = token.text[:20]
+        raise QueryError(f"{shown}... is too large a number", column=token.column) from None
 
 
 def _moment(word: str, token: _Token) -> date | datetime:

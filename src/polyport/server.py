@@ -75,7 +75,9 @@ class _Fence:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *_ALWAYS]}
+                said = {name.lower() for name, _ in message["headers"]}
+                more = [pair for pair in _ALWAYS if pair[0] not in said]
+                message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
         if scope["type"] == "http" and _from_elsewhere(Headers(scope=scope)):
@@ -90,6 +92,7 @@ class _Fence:
 _ALWAYS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
 )
 
 
