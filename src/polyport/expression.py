@@ -387,7 +387,10 @@ def _number(token: _Token) -> int | Decimal:
     try:
         whole = re.fullmatch(r"[+-]?\d+", token.text)
         return int(token.text) if whole else Decimal(token.text)
-    except (ValueError, ArithmeticError):  # Python reads no more than 4,300 digits, and no such exponent
+    except (
+        ValueError,
+        ArithmeticError,
+    ):  # Python reads no more than 4,300 digits, and no such exponent
         shown = token.text[:20]
         raise QueryError(f"{shown}... is too large a number", column=token.column) from None
 

@@ -62,8 +62,9 @@ class Files:
     format: Literal["parquet", "csv", "json", "ndjson"] = "parquet"
     options: Mapping[str, Any] = field(default_factory=dict)
     """Reader options. csv: `delimiter`, `header` (bool), `encoding`, `types` {column: SQL type}, `all_text` (bool),
-    `nulls` [text], `quote`, `decimal`, `date_format`, `sample` (rows that types are found from, -1: all).
-    json/ndjson: `types` (then only those columns are read). All: `filename` (adds column `_file`)."""
+    `nulls` [text], `quote`, `decimal`, `date_format`, `skip` (lines above the first row), `sample` (rows that types
+    are found from, -1: all). json/ndjson: `types` (then only those columns are read). All: `filename` (adds column
+    `_file`)."""
     schema: pa.Schema | None = None
     """What the files hold where it is known; it stands in where there is no file at all."""
 

@@ -21,7 +21,7 @@ from polyport.engine.keyed import KeyedIndexes
 from polyport.errors import ConfigurationError, DescriptorError, PolyportError, StoreError
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
-from polyport.pipeline import BuildResult, Job, build
+from polyport.pipeline import BuildResult, Job, build, discreet
 from polyport.ports.input import InputContext, InputPort
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
 from polyport.store.local import LocalStore
@@ -135,7 +135,6 @@ class Product:
             ConflictError: Someone else published first.
             StoreError: No space, or no permission; nothing was published.
         """
-        say = report or (lambda _: None)
         started = self.clock()
         try:
             inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
@@ -154,11 +153,19 @@ class Product:
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             from_run=from_run,
         )
+        hidden = discreet.forms(job.secrets)
+
+        def say(step: Step) -> None:
+            if report is not None:
+                report(discreet.step(step, hidden))
+
         try:
             result = build(job, say)
         except PolyportError as error:
+            discreet.clean(error, hidden)
             self._record_failure(error, error.run, error.report)
             raise
+        result = replace(result, run=discreet.run(result.run, hidden))
         try:
             pushed = self._push(pushing, result, say)
             run = replace(result.run, steps=(*result.run.steps, *pushed))

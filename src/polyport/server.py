@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
@@ -15,7 +16,7 @@ from starlette.routing import Mount, Route
 from polyport.access.identity import LOOPBACK, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.model import OWNER_ROLE
-from polyport.ports.http import VARY, problem, raw_path
+from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +59,12 @@ def create_app(products: Sequence[Product], *, hosts: Sequence[str] = LOOPBACK) 
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
             Middleware(_Fence),
         ],
-        exception_handlers={PolyportError: lambda _, error: problem(error)},
+        exception_handlers={
+            PolyportError: lambda _, error: problem(error),
+            HTTPException: lambda _, error: refusal(
+                HttpError(error.status_code, error.detail, error.headers)
+            ),
+        },
     )
 
 

@@ -34,7 +34,7 @@ FILES = {
         version: 1.0.0
         status: active
         servers: [{server: x, type: custom, host: CANARY.example}]
-        slaProperties: [{property: latency, value: 3000, unit: d, element: films.CANARY_cost}]
+        slaProperties: [{property: generalAvailability, value: "2020-01-01", description: CANARY}]
         schema:
           - name: films
             quality:
@@ -54,7 +54,7 @@ FILES = {
             properties:
               - {name: film, logicalType: integer, physicalType: BIGINT, primaryKey: true, required: true}
               - {name: person, logicalType: string, physicalType: VARCHAR}
-            relationships: [{type: foreignKey, from: film, to: films.id}]
+            relationships: [{type: foreignKey, from: CANARY_crew.film, to: films.id}]
         """,
     "polyport.yaml": """
         inputs:

@@ -12,7 +12,7 @@ from polyport.expression import And, Attribute, Compare, In, IsNull, Like, Not, 
 TEXTUAL = ("hash", "partial", "constant", "prefix")
 
 
-def truth(node, row, known):
+def truth(node, row, known):  # noqa: PLR0911 - one line a form
     """True, False or None, as SQL has it."""
     match node:
         case And(terms):
@@ -68,7 +68,7 @@ def text(value):
             return str(value)
 
 
-def masked(mask, value, salt):
+def masked(mask, value, salt):  # noqa: PLR0911 - one line a mask
     """What stands in the place of `value`."""
     kind, _, argument = mask.partition(":")
     if kind == "constant":

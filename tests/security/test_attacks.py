@@ -66,10 +66,13 @@ def test_nothing_that_is_linked_shows_more(client, who):
             continue
         seen.add(url)
         answer = client.get(url, headers=who)
-        if answer.status_code == 200 and "json" in answer.headers["content-type"]:
+        if answer.headers["content-type"].split(";")[0] in (
+            "application/json",
+            "application/hal+json",
+        ):
             clean(answer)
-            found = answer.json()
-            left += list(links(found if isinstance(found, dict) else {}))
+            if "/files/" not in url or url.endswith("/"):  # below it, JSON is rows
+                left += list(links(answer.json()))
         elif answer.headers["content-type"].startswith(("text/", "application/problem")):
             clean(answer)
     assert len(seen) > (10 if who is not STRANGER else 3)
@@ -115,7 +118,14 @@ def test_the_owner_sees_the_secrets(client):
 def test_no_query_shows_more(client, query, accept, who):
     answer = client.get(f"{REST}/films{query}", headers={**who, "Accept": accept})
     clean(answer, but=re.findall(r"[\w.]*CANARY\w*", unquote(query)))
-    probes = ("director=CANARY", "director.ge", "director.like", "studio=Other", "studio.null", "une")
+    probes = (
+        "director=CANARY",
+        "director.ge",
+        "director.like",
+        "studio=Other",
+        "studio.null",
+        "une",
+    )
     if any(probe in query for probe in probes) and answer.status_code == 200:
         assert "Alien" not in answer.text
         assert "Heat" not in answer.text
@@ -211,16 +221,15 @@ def test_attributes_are_new_names(client, text):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "", "evil.example:8400", "127.0.0.1@evil.example", "0.0.0.0"],
+    ["evil.example", "127.0.0.1.evil.example", "", "evil.example:8400", "127.0.0.1@evil.example", "0.0.0.0",
+     "127.0.0.1:80@evil.example"],
 )  # fmt: skip
 def test_another_host_name_is_refused(client, host):
     assert client.get(f"{REST}/films", headers={"host": host}).status_code == 400
 
 
 def test_a_redirect_goes_nowhere_else(client):
-    answer = client.get(
-        f"{REST}?snapshot=1", headers={"host": "127.0.0.1:80@evil.example", "accept": "*/*"}
-    )
+    answer = client.get(f"{REST}?snapshot=1", headers={"host": "127.0.0.1:8400"})
     assert answer.status_code == 307
     assert answer.headers["location"] == "./v1/?snapshot=1"
 
@@ -259,7 +268,9 @@ def test_a_person_and_the_own_pages_are_answered(client, headers):
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
     assert "access-control-allow-origin" not in answer.headers
-    assert client.get(f"{FILES}/films.csv").headers.get_list("x-content-type-options") == ["nosniff"]
+    assert client.get(f"{FILES}/films.csv").headers.get_list("x-content-type-options") == [
+        "nosniff"
+    ]
 
 
 # --- addresses and values -----------------------------------------------------------------------------------------
@@ -358,7 +369,9 @@ def test_a_cursor_of_the_owner_pages_through_the_partners_rows(client):
     assert [row["id"] for row in answer.json()["_embedded"]["films"]] == [12]
 
 
-@pytest.mark.parametrize("spans", ["0-" + "9" * 5000, "9" * 5000 + "-", "-" + "9" * 5000, "-0", "5-1"])
+@pytest.mark.parametrize(
+    "spans", ["0-" + "9" * 5000, "9" * 5000 + "-", "-" + "9" * 5000, "-0", "5-1"]
+)
 def test_no_range_breaks_the_server(client, spans, caplog):
     with caplog.at_level(logging.ERROR):
         answer = client.get(f"{FILES}/films.csv", headers={"Range": f"bytes={spans}"})
@@ -528,12 +541,20 @@ def test_kept_results_are_of_one_class(view):
     told = []
     for settings in (RoleSettings(), RoleSettings(rows=parse("team = 'red'"))):
         with view(settings, results=kept) as seen:
-            told.append(seen.aggregate("people", measures=[Measure("count")]).read_all().to_pylist())
+            told.append(
+                seen.aggregate("people", measures=[Measure("count")]).read_all().to_pylist()
+            )
     assert told == [[{"count": 3}], [{"count": 2}]]
 
 
 def test_names_are_quoted_wherever_they_come_from(view):
-    odd = {'a"b': [1], "x); DROP TABLE t; --": ["v"], "$f0": [2], "id": pa.array([1], pa.int64()), "day": [None]}
+    odd = {
+        'a"b': [1],
+        "x); DROP TABLE t; --": ["v"],
+        "$f0": [2],
+        "id": pa.array([1], pa.int64()),
+        "day": [None],
+    }
     with view(RoleSettings(mask={"x); DROP TABLE t; --": "hash"}), table=pa.table(odd)) as seen:
         (found,) = rows(seen, where=parse('"a""b" = 1'), order=[Order("x); DROP TABLE t; --")])
         assert found["$f0"] == 2

@@ -89,9 +89,11 @@ LEAVES = st.sampled_from(list(VALUES)).flatmap(compares) | st.builds(
 )
 FILTERS = st.recursive(
     LEAVES,
-    lambda inner: st.builds(Not, inner)
-    | st.builds(And, st.lists(inner, min_size=1, max_size=2).map(tuple))
-    | st.builds(Or, st.lists(inner, min_size=1, max_size=2).map(tuple)),
+    lambda inner: (
+        st.builds(Not, inner)
+        | st.builds(And, st.lists(inner, min_size=1, max_size=2).map(tuple))
+        | st.builds(Or, st.lists(inner, min_size=1, max_size=2).map(tuple))
+    ),
     max_leaves=4,
 )
 TEXT_MASKS = st.sampled_from(
@@ -113,7 +115,9 @@ SIGHTS = st.builds(
     mask=st.fixed_dictionaries({}, optional=MASKS),
     purposes=st.sampled_from((frozenset(), frozenset(), frozenset({"plan"}))),
 )
-ROLE = st.tuples(SIGHTS, st.dictionaries(st.sampled_from(("people", "bills")), SIGHTS), st.booleans())
+ROLE = st.tuples(
+    SIGHTS, st.dictionaries(st.sampled_from(("people", "bills")), SIGHTS), st.booleans()
+)
 POLICIES = st.dictionaries(st.sampled_from("abc"), ROLE, min_size=1).map(
     lambda made: {
         name: Role(name, default, own, only and bool(own))
@@ -248,7 +252,9 @@ class Asked:
         if column in seen and asked["op"] != "none":
             # What lies behind a mask, and what stands in its place: either may be asked for.
             values = [r[column] for r in world.rows] + [r[column] for r in rows]
-            self._filter(sight, column, asked["op"], [v for v in values if v not in (None, "")], asked)
+            self._filter(
+                sight, column, asked["op"], [v for v in values if v not in (None, "")], asked
+            )
             rows = [r for r in rows if self._fits(r)]
         if self.sort:
             there = [r for r in rows if r[self.sort] is not None]
@@ -409,9 +415,7 @@ WAYS = {
 }
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(ROWS, POLICIES, PRINCIPALS, st.sampled_from(("", "plan")), ASKED)
 def test_every_way_shows_what_the_policy_says(world, rows, roles, principal, purpose, asked):
     made = world(rows, roles, principal, purpose)
@@ -504,9 +508,7 @@ def pushed(made):
             assert bag(found) == bag(sight.rows(made.rows)), role
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(ROWS, POLICIES, st.lists(PRINCIPALS, min_size=2, max_size=4), st.sampled_from(("", "plan")))
 def test_one_class_is_one_sight(world, rows, roles, principals, purpose):
     """ETags, kept results and kept files go by the class: it may not be shared by two who see different things."""

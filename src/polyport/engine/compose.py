@@ -127,6 +127,7 @@ _CSV = {
     "decimal": "decimal_separator",
     "date_format": "dateformat",
     "sample": "sample_size",
+    "skip": "skip",
 }
 
 

@@ -155,7 +155,7 @@ class KeyedIndex:
     def _connection(self) -> sqlite3.Connection:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if found is None:
-            uri = f"file:{self._path}?immutable=1&mode=ro"
+            uri = f"{self._path.absolute().as_uri()}?immutable=1&mode=ro"
             found = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
             found.execute("PRAGMA mmap_size = 4000000000")
             found.execute("PRAGMA case_sensitive_like = ON")

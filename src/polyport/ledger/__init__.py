@@ -179,8 +179,9 @@ def _told(doing: str) -> Iterator[None]:
 def _open(url: str | Path) -> sa.Engine:
     if isinstance(url, Path):
         url.parent.mkdir(parents=True, exist_ok=True)
-        url = f"sqlite:///{url}"
-    engine = sa.create_engine(url)
+        engine = sa.create_engine(sa.URL.create("sqlite", database=str(url)))
+    else:
+        engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _tune_sqlite)
     try:

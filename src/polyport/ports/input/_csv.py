@@ -6,8 +6,7 @@ import codecs
 import csv
 import io
 from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -128,6 +127,27 @@ def _likely(path: Path, encoding: str) -> str:
     return "ask for the file in UTF-8"
 
 
+class First(NamedTuple):
+    """How a CSV file begins."""
+
+    cells: tuple[str, ...]
+    """Of the first row that is not blank."""
+    skip: int
+    """Lines above it."""
+    delimiter: str
+
+
+def first_row(path: Path, given: str, quote: str, skip: int = 0) -> First:
+    """The first row that is not blank, below the first `skip` lines; `given`: the delimiter, where it is known."""
+    csv.field_size_limit(_FIELD_LIMIT)
+    lines = list(io.StringIO(_sample(path), newline=""))
+    while skip < len(lines) and not lines[skip].strip():
+        skip += 1
+    mark = given or _delimiter(lines[skip] if skip < len(lines) else "")
+    rows = csv.reader(lines[skip:], delimiter=mark, quotechar=quote)
+    return First(tuple(next(rows, ())), skip, mark)
+
+
 def _sample(path: Path) -> str:
     with unpacked(path) as stream:
         raw: bytes = stream.read(CHUNK)
@@ -136,19 +156,10 @@ def _sample(path: Path) -> str:
     )
 
 
-def delimiter(path: Path) -> str:
-    """The delimiter that parts the first line into most cells; a comma where there is but one."""
-    line = next((x for x in _sample(path).splitlines() if x.strip()), "")
+def _delimiter(line: str) -> str:
+    """The delimiter that parts the line into most cells; a comma where there is but one."""
     bare = "".join(line.split('"')[::2])
     return max(_DELIMITERS, key=bare.count)
-
-
-def first_row(path: Path, given: str, quote: str) -> tuple[str, ...]:
-    """The cells of the first row that is not blank."""
-    csv.field_size_limit(_FIELD_LIMIT)
-    lines = io.StringIO(_sample(path), newline="")
-    rows = csv.reader(lines, delimiter=given or delimiter(path), quotechar=quote)
-    return tuple(next((row for row in islice(rows, 100) if row), []))
 
 
 def number(columns: tuple[str, ...], name: str) -> str:
@@ -185,7 +196,9 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     nulls = options.get("nulls", [""])
     read = pacsv.ReadOptions(
-        column_names=list(columns), skip_rows=1 if options["header"] else 0, block_size=4 * CHUNK
+        column_names=list(columns),
+        skip_rows=options["skip"] + options["header"],
+        block_size=4 * CHUNK,
     )
     parse = pacsv.ParseOptions(
         delimiter=options["delimiter"], quote_char=options["quote"], newlines_in_values=True

@@ -31,7 +31,17 @@ _SUFFIXES: Mapping[str, Format] = {
     ".jsonl": "ndjson", ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
 _PACKED = (".gz", ".zst")
-_CSV = ("delimiter", "header", "encoding", "quote", "decimal", "date_format", "nulls", "all_text")
+_CSV = (
+    "delimiter",
+    "header",
+    "encoding",
+    "quote",
+    "decimal",
+    "date_format",
+    "nulls",
+    "all_text",
+    "skip_rows",
+)
 _MARKS = (b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _KNOWN = ("path", "format", "types", "filename", "columns", "options", "object", *_CSV)
 
@@ -45,6 +55,9 @@ class _File:
     """In UTF-8: the kept file, or its transcoded copy."""
     columns: tuple[str, ...]
     """As its header or its schema says; empty where only the engine finds out."""
+    skip: int = 0
+    """CSV: lines above the first row."""
+    delimiter: str = ","
 
 
 class FilesInput:
@@ -116,7 +129,13 @@ class FilesInput:
             return _File(label, kept.path, ())
         encoding = self.settings.text("encoding", "utf-8")
         path = _csv.decoded(kept.path, label, encoding, where=self.where, scratch=self.scratch)
-        return _File(label, path, self._header(path, label))
+        first = _csv.first_row(
+            path,
+            self.settings.text("delimiter"),
+            self._quote,
+            self.settings.integer("skip_rows", 0),
+        )
+        return _File(label, path, self._header(first.cells, label), first.skip, first.delimiter)
 
     def _filled(self, kept: RawObject, label: str) -> None:
         bare = kept.bytes <= len(codecs.BOM_UTF8) and kept.path.read_bytes() in _MARKS
@@ -126,8 +145,7 @@ class FilesInput:
                 f"{label} is empty ({said})", where=self.where, fix="deliver the file again"
             )
 
-    def _header(self, path: Path, label: str) -> tuple[str, ...]:
-        first = _csv.first_row(path, self.settings.text("delimiter"), self._quote)
+    def _header(self, first: tuple[str, ...], label: str) -> tuple[str, ...]:
         names = self.settings.texts("columns")
         if self.settings.flag("header", default=True):
             found = first
@@ -164,11 +182,12 @@ class FilesInput:
 
         Equal files are kept once: where one comes again, it is a part of its own.
         """
-        groups: dict[tuple[tuple[str, ...], int], list[_File]] = {}
+        groups: dict[tuple[object, ...], list[_File]] = {}
         times: dict[Path, int] = {}
         for one in files:
             times[one.path] = times.get(one.path, 0) + 1
-            groups.setdefault((one.columns, times[one.path]), []).append(one)
+            alike = (one.columns, one.skip, one.delimiter, times[one.path])
+            groups.setdefault(alike, []).append(one)
         parts = [self._group(group, form) for group in groups.values()]
         if len(parts) == 1:
             return parts[0]
@@ -217,7 +236,7 @@ class FilesInput:
         made |= {k: given.text(k) for k in ("decimal", "date_format") if k in given.values}
         made["header"] = given.flag("header", default=True)
         made["quote"] = self._quote
-        made["delimiter"] = given.text("delimiter") or _csv.delimiter(one.path)
+        made |= {"delimiter": one.delimiter, "skip": one.skip}
         if "nulls" in given.values:
             made["nulls"] = list(given.texts("nulls"))
         if given.flag("all_text"):

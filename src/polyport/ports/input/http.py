@@ -309,7 +309,7 @@ def _interval(given: Settings) -> float:
     if not text:
         return 0.0
     number, _, unit = text.partition("/")
-    seconds = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(unit.strip())
+    seconds = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}.get(unit.strip())
     if seconds is None or not number.strip().isdigit() or int(number) == 0:
         raise ConfigurationError(
             f"rate is {text!r}", where=given.where, fix="so many a second, minute or hour: `5/s`"
