@@ -82,6 +82,18 @@ def test_a_push_that_fails_leaves_the_snapshot_served_and_is_made_up_for(product
         assert (home / "drive" / "latest" / "films.csv").exists()
 
 
+def test_a_secret_of_a_push_is_told_nowhere(product, monkeypatch):
+    home = product.spec.home
+    (home / "hush-hush").write_text("a file where a folder should be")
+    monkeypatch.setenv("DRIVE", "hush-hush")
+    with pushing(product, "'${DRIVE}'") as pushes:
+        write_rows(home, ROWS[1:])
+        with pytest.raises((StoreError, ConfigurationError)) as caught:
+            pushes.build()
+        assert "hush" not in str(caught.value) + str(caught.value.record())
+        assert "hush" not in repr(pushes.ledger.runs("films")[0])
+
+
 def test_the_salt_is_made_once_and_readable_only_by_its_owner(product):
     (salt,) = (product.state / "secrets").iterdir()
     assert salt.stat().st_mode & 0o077 == 0

@@ -27,7 +27,7 @@ from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Se
 from polyport.store.local import LocalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Self
 
@@ -147,8 +147,8 @@ class Product:
             store=self.store,
             engine=self.engine,
             state=self.state,
-            inputs={name: port for name, (port, _) in inputs.items()},
-            secrets=frozenset(value for _, taken in inputs.values() for value in taken),
+            inputs=inputs,
+            secrets=self._taken(),
             clock=self.clock,
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             from_run=from_run,
@@ -173,6 +173,7 @@ class Product:
             if run.outcome == "published":
                 self.expire()
         except PolyportError as error:
+            discreet.clean(error, hidden)
             error.unchanged = "the snapshot is served; what follows a publish was not finished: polyport build goes on"
             self._record_failure(error, replace(result.run, error=str(error)), result.report)
             raise
@@ -274,8 +275,14 @@ class Product:
             columns += port.settings.get("index", {}).get(dataset, [])
         return self.keyed.get(snapshot, dataset, columns)
 
-    def _input(self, spec: Port) -> tuple[InputPort, Collection[str]]:
-        """The port, and the secrets that it was given."""
+    def _taken(self) -> frozenset[str]:
+        """What the settings of all ports take from the environment and from files: never to be told."""
+        found: set[str] = set()
+        for spec in (*self.spec.inputs, *self.spec.outputs):
+            found.update(resolve(dict(spec.settings), home=self.spec.home)[1].values())
+        return frozenset(found)
+
+    def _input(self, spec: Port) -> InputPort:
         settings, taken = resolve(
             dict(spec.settings), home=self.spec.home, where=f"inputs.{spec.name}"
         )
@@ -285,10 +292,11 @@ class Product:
             self.spec.contract(spec),
             self._open_neighbour if self.neighbour else None,
             taken,
+            self.spec.id,
             self._scratch(),
         )
         port: InputPort = ports.load("input", spec.type, where=spec.name)(context)
-        return port, taken.values()
+        return port
 
     def _scratch(self) -> Path:
         folder = self.state / "scratch" / "ports"

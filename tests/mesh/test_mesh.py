@@ -7,6 +7,7 @@ import time
 import pytest
 import uvicorn
 
+from polyport.descriptor.types import Role, RoleSettings
 from polyport.errors import (
     AccessError,
     ConfigurationError,
@@ -14,6 +15,7 @@ from polyport.errors import (
     InputError,
     NotFoundError,
 )
+from polyport.expression import parse
 from polyport.mesh import Mesh
 from polyport.model import OWNER, Principal
 from polyport.server import create_app
@@ -171,8 +173,25 @@ def node(tmp_path):
     product.close()
 
 
+def test_a_product_on_another_node_is_read_under_its_policy(node, tmp_path):
+    url, source = node
+    make_reader(tmp_path / "near", url, "our studios")
+    with Mesh.find(tmp_path / "near") as mesh:
+        with pytest.raises(InputError, match="403"):
+            mesh.product("our studios").build()
+        assert mesh.product("our studios").history() == ()
+    source.policy.roles["product:our studios"] = Role(
+        "product:our studios", RoleSettings(rows=parse("studio = 'Fox'"))
+    )
+    with Mesh.find(tmp_path / "near") as mesh:
+        mesh.product("our studios").build()
+        with mesh.product("our studios").open(OWNER) as view:
+            assert view.scan("studios").read_all().to_pylist() == [{"studio": "Fox", "films": 3}]
+
+
 def test_a_product_on_another_node_is_read_over_its_files_port(node, tmp_path):
     url, source = node
+    source.policy.roles["consumer"] = Role("consumer", RoleSettings())
     make_reader(tmp_path / "near", url)
     with Mesh.find(tmp_path / "near") as mesh:
         product = mesh.product("studios")

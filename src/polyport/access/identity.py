@@ -30,7 +30,7 @@ def local_owner(connection: HTTPConnection) -> tuple[Principal, str]:
     if asked is None or asked == OWNER_ROLE:
         return OWNER, purpose
     roles, _, rest = asked.partition(";")
-    names = frozenset(name.strip() for name in roles.split(",") if name.strip()) - {OWNER_ROLE}
+    names = frozenset(unquote(name.strip()) for name in roles.split(",")) - {OWNER_ROLE, ""}
     return Principal(f"owner as {roles.strip()}", names, _attributes(rest)), purpose
 
 

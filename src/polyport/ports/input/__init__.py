@@ -81,6 +81,8 @@ class InputContext:
     """(product id, ref) -> a View of another product of the mesh, as this product's principal."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """name -> value of what `settings` took from the environment: never to be logged."""
+    product: str = ""
+    """The id of the product that the port belongs to: as whom it reads other products."""
     scratch: Path | None = None
     """A folder for what is staged on the way; None: the system's temporary folder."""
 

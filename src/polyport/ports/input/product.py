@@ -50,10 +50,13 @@ class ProductInput:
         self.columns = given.texts("columns")
         self.rows = _filter(given.text("where"), self.where)
         self.ref = given.text("snapshot", LATEST)
-        self.auth = _client.Auth()
+        self.auth = _client.Auth(
+            {"polyport-role": f"product:{quote(context.product, safe='')},consumer"}
+        )
         if "token" in given.values:
             token = {"bearer": given.text("token")}
-            self.auth = _client.authorised(token, context.secrets, self.where)
+            signed = _client.authorised(token, context.secrets, self.where)
+            self.auth = _client.Auth({**self.auth.headers, **signed.headers})
         self.wanted = _expect.expected(context)
 
     @property
