@@ -137,6 +137,12 @@ def test_deny_by_default_and_why(open_view, reads):
         with open_view(principal) as view, pytest.raises(AccessError, match=part):
             view.scan("films")
     assert [r.outcome for r in reads] == ["denied"] * 4
+    with (
+        open_view(Principal("eve", frozenset({"analyst"}))) as view,
+        pytest.raises(AccessError) as caught,
+    ):
+        view.scan("films")
+    assert caught.value.fix == "state a purpose (header Polyport-Purpose): planning"
 
 
 def test_rows_and_columns_of_a_role(open_view):

@@ -172,10 +172,19 @@ class Policy:
 
     def _denied(self, dataset: str, principal: Principal, reasons: list[str]) -> AccessError:
         why = "; ".join(reasons) or "it has no role"
+        seen = [
+            self.roles[name].sees(dataset) for name in sorted(principal.roles & self.roles.keys())
+        ]
+        purposes = sorted(
+            {purpose for settings in seen if settings for purpose in settings.purposes}
+        )
+        roles = f"roles of this product: {', '.join(self.roles) or 'none, only its owner reads it'}"
         return AccessError(
             f"{principal.id} may not read {dataset!r}: {why}",
             where=f"{self.product}/{dataset}",
-            fix=f"roles of this product: {', '.join(self.roles) or 'none, only its owner reads it'}",
+            fix=f"state a purpose (header Polyport-Purpose): {' or '.join(purposes)}"
+            if purposes
+            else roles,
         )
 
 
