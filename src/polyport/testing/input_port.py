@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -62,7 +63,7 @@ def rows(read: Relation | pa.RecordBatchReader) -> list[dict[str, Any]]:
         return made
 
 
-class InputPortTests:
+class InputPortTests(ABC):
     """The promises of `polyport.ports.input.InputPort`, tried on one source.
 
     Example:
@@ -78,21 +79,21 @@ class InputPortTests:
     port_type: ClassVar[str]
     """The entry point's name."""
 
+    @abstractmethod
     def source(self, folder: Path) -> InputContext:
         """Make a source; the context with which a port reads it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expected(self) -> list[dict[str, Any]]:
         """The rows of the source, in any order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remove(self, folder: Path) -> None:
         """Make the source go away."""
-        raise NotImplementedError
 
+    @abstractmethod
     def change(self, folder: Path) -> None:
         """Change what the source holds."""
-        raise NotImplementedError
 
     def test_it_reads_the_rows(self, tmp_path: Path) -> None:
         """What is fetched and read is what the source holds."""
