@@ -9,8 +9,11 @@
     - TransformError          PP320           the product's own SQL or Python failed
     - QualityError            PP330           the data was built, and the quality gate held it back
   + AccessError               PP400  exit 4   HTTP 403  the policy does not let this principal see this
+  + AuthenticationError       PP401  exit 4   HTTP 401  it is not known who asks
   + NotFoundError             PP410  exit 5   HTTP 404  no such product, dataset, row, snapshot or port
+  + RetiredError              PP411  exit 5   HTTP 410  a product or port that is no longer served
   + QueryError                PP420  exit 6   HTTP 400  the consumer's request is not one that a port may run
+  + LimitError                PP421  exit 6   HTTP 429  more was asked for than the product's limits allow
   + ConflictError             PP430  exit 7   HTTP 409  someone else published first
   + StoreError                PP440  exit 8   HTTP 507  the store could not be read or written
 
@@ -168,10 +171,22 @@ class AccessError(PolyportError):
     code, exit_code, http_status = "PP400", 4, 403
 
 
+class AuthenticationError(PolyportError):
+    """It is not known who asks: no credentials, or some that are wrong, expired or revoked."""
+
+    code, exit_code, http_status = "PP401", 4, 401
+
+
 class NotFoundError(PolyportError):
     """No such product, dataset, row, snapshot or port."""
 
     code, exit_code, http_status = "PP410", 5, 404
+
+
+class RetiredError(PolyportError):
+    """The product or port is no longer served; `fix` names its successor."""
+
+    code, exit_code, http_status = "PP411", 5, 410
 
 
 class QueryError(PolyportError):
@@ -190,6 +205,22 @@ class QueryError(PolyportError):
         super().__init__(message, where=where, fix=fix)
         self.line = line
         self.column = column
+
+
+class LimitError(PolyportError):
+    """More was asked for than the product's limits allow.
+
+    Attributes:
+        retry_after: Seconds after which to ask again; 0 where waiting does not help.
+    """
+
+    code, exit_code, http_status = "PP421", 6, 429
+
+    def __init__(
+        self, message: str, *, where: str = "", fix: str = "", retry_after: int = 0
+    ) -> None:
+        super().__init__(message, where=where, fix=fix)
+        self.retry_after = retry_after
 
 
 class ConflictError(PolyportError):

@@ -16,7 +16,9 @@ Ref: TypeAlias = str
 
 LATEST: Ref = "latest"
 OWNER_ROLE = "owner"
-"""The built-in role of whoever owns the product's folder: all rows, all columns."""
+"""The built-in role of whoever owns the mesh: all products, all rows, all columns. `owner:<id>`: of one product."""
+PLATFORM_ROLE = "platform"
+"""The built-in role of what drives the configuration ports. It sees no data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,60 @@ class Principal:
     roles: frozenset[str] = frozenset()
     attributes: Mapping[str, str] = field(default_factory=dict)
     """What row filters call `principal.<name>`: `{"studio": "Warner Bros."}`. `principal.id` is always there."""
+    teams: frozenset[str] = frozenset()
+    """The teams that it belongs to: an agreement with a team holds for each of its members."""
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Role -> the columns that agreements limit it to; a role that is not named has no such limit."""
+    needs_agreement: bool = True
+    """False for the owner, for the owner's previews as somebody else, and for what the product itself writes."""
+
+    def owns(self, product: str) -> bool:
+        """Whether it is the owner of `product`, or of the whole mesh."""
+        return OWNER_ROLE in self.roles or f"{OWNER_ROLE}:{product}" in self.roles
+
+    def steers(self, product: str) -> bool:
+        """Whether it may configure `product`: its owner, or the platform."""
+        return PLATFORM_ROLE in self.roles or self.owns(product)
 
 
-OWNER = Principal("owner", frozenset({OWNER_ROLE}))
+OWNER = Principal("owner", frozenset({OWNER_ROLE}), needs_agreement=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that a port answered, whatever came of it; each of its reads is a `Read`."""
+
+    at: datetime
+    """UTC, when it ended."""
+    product: str
+    port: str
+    """An output port's name, or a management port's."""
+    principal: str
+    """Empty where it was not known who asked."""
+    status: int
+    """As HTTP has it."""
+    bytes: int
+    """Of the answer's body, as sent."""
+    seconds: float
+    download: bool = False
+    """Whether a whole file was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal: something agreed, configured or said, by whom and when. Never changed."""
+
+    seq: int
+    """1, 2, 3, ...: the order in the journal."""
+    kind: str
+    product: str
+    """Empty for what holds for the whole mesh."""
+    name: str
+    """Which key, agreement, contract ... it is about: its newest entry is how things stand."""
+    at: datetime
+    by: str
+    """The id of the principal that did it."""
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

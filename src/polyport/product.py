@@ -13,16 +13,26 @@ from urllib.parse import quote
 
 from polyport import descriptor, ports
 from polyport.access import Policy, View
+from polyport.access.admission import Admissions, Standing
+from polyport.access.configuration import access_settings
+from polyport.access.control import Control
 from polyport.access.identity import local_owner
 from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
-from polyport.errors import ConfigurationError, DescriptorError, PolyportError, StoreError
+from polyport.errors import (
+    AccessError,
+    ConfigurationError,
+    DescriptorError,
+    PolyportError,
+    StoreError,
+)
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import BuildResult, Job, build, discreet
 from polyport.ports.input import InputContext, InputPort
+from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
 from polyport.store.local import LocalStore
 
@@ -31,13 +41,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Self
 
-    from starlette.requests import HTTPConnection
-
+    from polyport.access.identity import Identify
     from polyport.descriptor.types import DataProduct, Port
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
     from polyport.model import QualityReport, Ref, Run, Snapshot
+    from polyport.ports.management import ManagementPort
     from polyport.store import Expired, Store
+
+MANAGEMENT: tuple[ports.Group, ...] = ("information", "configuration")
 
 
 @dataclass(slots=True)
@@ -50,7 +62,12 @@ class Product:
     store: Store
     engine: Engine
     ledger: Ledger
-    policy: Policy
+    control: Control
+    """Keys, agreements and configuration as they stand."""
+    salt: str
+    """The product's own secret."""
+    base_url: str = ""
+    """What identifiers of products begin with; empty: they are URNs."""
     neighbour: Callable[[str], Product] | None = None
     """Gives another product of the mesh by its id."""
     opened: list[OutputPort] = field(default_factory=list)
@@ -68,6 +85,7 @@ class Product:
         *,
         state: Path | None = None,
         ledger: str = "",
+        base_url: str = "",
         neighbour: Callable[[str], Product] | None = None,
     ) -> Product:
         """The product declared in the folder `home`; its state lies in `state`, by default `home/.polyport`.
@@ -96,11 +114,19 @@ class Product:
         engine = DuckDBEngine(
             memory=settings.memory, threads=settings.threads, scratch=folder / "scratch" / "spill"
         )
-        promised = {name: [p.name for p in o.properties] for name, o in spec.objects.items()}
-        policy = Policy(spec.id, settings.roles, _salt(folder, spec.id), promised)
         url, _ = resolve(ledger, home=Path(home), where="mesh.yaml: ledger")
         records = Ledger(url or folder / "ledger.sqlite")
-        return cls(spec, folder, LocalStore(folder / "store"), engine, records, policy, neighbour)
+        return cls(
+            spec,
+            folder,
+            LocalStore(folder / "store"),
+            engine,
+            records,
+            Control(records.journal),
+            _salt(folder, spec.id),
+            base_url,
+            neighbour,
+        )
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""
@@ -179,28 +205,52 @@ class Product:
             raise
         return replace(result, run=run)
 
+    @property
+    def policy(self) -> Policy:
+        """Who sees what, as it stands now."""
+        return self.control.derived(("policy", self.spec.id), self._policy)
+
+    @property
+    def identifier(self) -> str:
+        """The product's global identifier."""
+        name = quote(self.spec.id, safe="")
+        base = self.base_url.rstrip("/")
+        return f"{base}/products/{name}" if base else f"urn:polyport:product:{name}"
+
     def open(
         self, principal: Principal, ref: Ref = LATEST, *, port: str = "library", purpose: str = ""
     ) -> View:
         """What `principal` sees of the snapshot `ref` through `port`. Close the view, or use it in `with`.
 
+        Whoever may read nothing (no agreement, no role) gets a view all the same: each read of it says why.
+
         Raises:
             NotFoundError: No such snapshot.
         """
+        position = self.control.position()
+        admissions = self._admissions()
+        admission = admissions.admit(principal, port, purpose)
+        policy = self.policy
         held = self.store.hold(self.spec.id, ref)
         snapshot = held.__enter__()
         return View(
             snapshot,
-            principal,
+            admission.principal,
             port,
-            purpose,
-            self.policy,
+            admission.purpose,
+            policy,
             self.engine,
             self.store.files,
             self.ledger.record_read,
             release=lambda: _leave(held),
             keyed=self._keyed,
             results=self.results,
+            refusal=AccessError(admission.refusal, where=self.spec.id, fix=admission.fix)
+            if admission.refusal
+            else None,
+            still=Standing(
+                admissions, admission, (principal, port, purpose), position, self._unchanged(policy)
+            ),
         )
 
     def history(self) -> Sequence[Snapshot]:
@@ -235,9 +285,7 @@ class Product:
         before = self.clock() - timedelta(days=settings.keep_days) if settings.keep_days else None
         return self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
 
-    def ports(
-        self, identify: Callable[[HTTPConnection], tuple[Principal, str]] = local_owner
-    ) -> list[OutputPort]:
+    def ports(self, identify: Identify = local_owner) -> list[OutputPort]:
         """The output ports of the descriptor, each given what is promised and one way to the rows."""
         made: list[OutputPort] = []
         for spec in self.spec.outputs:
@@ -255,9 +303,28 @@ class Product:
         self.opened += made
         return made
 
-    def served(self) -> list[Served]:
+    def served(self, identify: Identify = local_owner) -> list[Served]:
         """The output ports that answer HTTP requests."""
-        return [port for port in self.ports() if isinstance(port, Served)]
+        return [port for port in self.ports(identify) if isinstance(port, Served)]
+
+    def management(self, identify: Identify, outputs: Sequence[OutputPort]) -> list[ManagementPort]:
+        """The information and configuration ports."""
+        made: list[ManagementPort] = []
+        for group in MANAGEMENT:
+            for name in ports.types(group):
+                context = ManagementContext(
+                    self.spec,
+                    _Open(self, name),
+                    self.ledger,
+                    self.control,
+                    lambda: self.policy,
+                    identify,
+                    outputs,
+                    f"/products/{quote(self.spec.id, safe='')}",
+                    self.identifier,
+                )
+                made.append(ports.load(group, name)(context))
+        return made
 
     def speed_up(self) -> None:
         """From now on keep aggregates, and a keyed index of each snapshot that is read: for a process that serves."""
@@ -265,6 +332,20 @@ class Product:
             self.results = Results()
             folder = self.state / "keyed" / quote(self.spec.id, safe="")
             self.keyed = KeyedIndexes(folder, self.engine, self.store.files)
+
+    def _policy(self) -> Policy:
+        promised = {name: [p.name for p in o.properties] for name, o in self.spec.objects.items()}
+        settings = access_settings(self.control, self.spec)
+        return Policy(self.spec.id, settings.roles, self.salt, promised)
+
+    def _admissions(self) -> Admissions:
+        def required() -> bool:
+            return access_settings(self.control, self.spec).agreements == "required"
+
+        return Admissions(self.spec.id, self.control, required, self.clock)
+
+    def _unchanged(self, policy: Policy) -> Callable[[], bool]:
+        return lambda: self.policy is policy or self.policy == policy
 
     def _keyed(self, snapshot: Snapshot, dataset: str) -> KeyedIndex | None:
         if self.keyed is None:

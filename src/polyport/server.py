@@ -16,18 +16,21 @@ from starlette.routing import Mount, Route
 from polyport.access.identity import LOOPBACK, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.model import OWNER_ROLE
+from polyport.ports.counted import Counted, noting
 from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
+from polyport.ports.output import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from polyport.access import View
+    from polyport.access.identity import Identify
     from polyport.model import Principal, Snapshot
-    from polyport.ports.output import Served
     from polyport.product import Product
 
 HAL = "application/hal+json"
@@ -38,20 +41,20 @@ def address(product: str) -> str:
     return f"/products/{quote(product, safe='')}"
 
 
-def create_app(products: Sequence[Product], *, hosts: Sequence[str] = LOOPBACK) -> Starlette:
-    """The ASGI application: `/`, a document for each product, and its served ports below it.
+def create_app(
+    products: Sequence[Product],
+    *,
+    identify: Identify = local_owner,
+    hosts: Sequence[str] = LOOPBACK,
+) -> Starlette:
+    """The ASGI application: `/`, a document for each product, and its served and management ports below it.
 
-    Only requests that name one of `hosts` are answered, so that no web page elsewhere can reach a server without a
-    login through a name that it makes point here; nor are the requests that a browser says come from such a page.
+    Only requests that name one of `hosts` (`*`: any) are answered, so that no web page elsewhere can reach a server
+    without a login through a name that it makes point here; nor are those that a browser says come from such a page.
     """
-    routes: list[Route | Mount] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
+    routes: list[BaseRoute] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
     for product in products:
-        base = address(product.spec.id)
-        served = product.served()
-        for port in served:
-            routes.append(Mount(base + port.mount, app=port.app()))
-            routes.append(Route(base + port.mount, _with_slash))
-        routes.append(Route(base, _document(product, served), methods=["GET"]))
+        routes += _routes(product, noting(identify))
     routes.append(Route("/{path:path}", _nothing_here))
     return Starlette(
         routes=routes,
@@ -65,6 +68,33 @@ def create_app(products: Sequence[Product], *, hosts: Sequence[str] = LOOPBACK) 
                 HttpError(error.status_code, error.detail, error.headers)
             ),
         },
+    )
+
+
+def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
+    base = address(product.spec.id)
+    outputs = product.ports(identify)
+    served = [port for port in outputs if isinstance(port, Served)]
+    for port in served:
+        counted = Counted(port.app(), product.ledger, product.spec.id, port.context.spec.name)
+        yield Mount(base + port.mount, app=counted)
+        yield Route(base + port.mount, _with_slash)
+    management = product.management(identify, outputs)
+    for each in management:
+        for route in each.routes():
+            yield _below(base, route, product, each.name)
+    yield Route(base, _document(product, served, identify), methods=["GET"])
+
+
+def _below(base: str, route: BaseRoute, product: Product, port: str) -> BaseRoute:
+    """A management port's route, at its place and counted."""
+    if not isinstance(route, Route | Mount):
+        raise TypeError(f"the port {port!r} has a route that is neither Route nor Mount: {route!r}")
+    counted = Counted(route.app, product.ledger, product.spec.id, port)
+    return (
+        Route(base + route.path, counted)
+        if isinstance(route, Route)
+        else Mount(base + route.path, counted)
     )
 
 
@@ -86,7 +116,7 @@ class _Fence:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        if scope["type"] == "http" and _from_elsewhere(Headers(scope=scope)):
+        if scope["type"] == "http" and _from_elsewhere(Headers(scope=scope), scope["method"]):
             refused = AccessError(
                 "a page of another site asked for this", fix="open the address itself"
             )
@@ -102,12 +132,12 @@ _ALWAYS = (
 )
 
 
-def _from_elsewhere(headers: Headers) -> bool:
+def _from_elsewhere(headers: Headers, method: str) -> bool:
     """Whether a browser says that another site's page sends the request, other than by a link that is followed."""
     if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return False
-    followed = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
-    return followed != ("navigate", "document")
+    followed = (method, headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest"))
+    return followed not in (("GET", "navigate", "document"), ("HEAD", "navigate", "document"))
 
 
 def client_lines(product: Product, base_url: str) -> dict[str, str]:
@@ -182,13 +212,15 @@ def _root(_: Request, products: Sequence[Product]) -> Response:
     return JSONResponse({"_links": links}, media_type=HAL)
 
 
-def _document(product: Product, served: Sequence[Served]) -> Callable[[Request], Response]:
+def _document(
+    product: Product, served: Sequence[Served], identify: Identify
+) -> Callable[[Request], Response]:
     """What a product is, and what of its data the asker may see; how many rows there are, is told to the owner."""
     spec = product.spec
 
     def document(request: Request) -> Response:
         base = address(spec.id)
-        principal, purpose = local_owner(request)
+        principal, purpose = identify(request)
         history = product.history()
         seen = _seen(product, history[-1], principal, purpose) if history else ()
         body = {

@@ -91,12 +91,12 @@ def test_a_kill_loses_only_what_came_in_the_last_moment(tmp_path):
 
 
 def test_reads_that_cannot_be_written_wait(ledger, monkeypatch):
-    write = ledger._reads._write
-    monkeypatch.setattr(ledger._reads, "_write", lambda _: (_ for _ in ()).throw(OSError("full")))
+    write = ledger._waiting._write
+    monkeypatch.setattr(ledger._waiting, "_write", lambda _: (_ for _ in ()).throw(OSError("full")))
     ledger.record_read(a_read())
     with pytest.raises(OSError, match="full"):
         ledger.flush()
-    monkeypatch.setattr(ledger._reads, "_write", write)
+    monkeypatch.setattr(ledger._waiting, "_write", write)
     assert len(ledger.reads("p")) == 1
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
 from polyport.errors import AccessError
 from polyport.model import OWNER, OWNER_ROLE, Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import HTTPConnection
 
+Identify: TypeAlias = "Callable[[HTTPConnection], tuple[Principal, str]]"
+"""Gives the principal and the purpose of a request (empty: none stated).
+
+Raises AuthenticationError or AccessError.
+"""
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
@@ -31,7 +36,8 @@ def local_owner(connection: HTTPConnection) -> tuple[Principal, str]:
         return OWNER, purpose
     roles, _, rest = asked.partition(";")
     names = frozenset(unquote(name.strip()) for name in roles.split(",")) - {OWNER_ROLE, ""}
-    return Principal(f"owner as {roles.strip()}", names, _attributes(rest)), purpose
+    name = f"owner as {roles.strip()}"
+    return Principal(name, names, _attributes(rest), needs_agreement=False), purpose
 
 
 def _once(connection: HTTPConnection, name: str) -> str | None:

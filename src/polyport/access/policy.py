@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class Policy:
             if settings is None:
                 reasons.append(reason)
                 continue
-            grant = self._grant(name, dataset, settings)
+            grant = self._grant(name, dataset, settings, principal)
             if any(map(grant.shows, dataset.schema.names)):
                 found.append(grant)
             else:
@@ -166,9 +166,20 @@ class Policy:
             return None, f"role {role!r} chooses rows by {gone[0]!r}, which is not in this snapshot"
         return settings, ""
 
-    def _grant(self, role: str, dataset: Dataset, settings: RoleSettings) -> Grant:
+    def _grant(
+        self, role: str, dataset: Dataset, settings: RoleSettings, principal: Principal
+    ) -> Grant:
         promised = None if self.promised is None else self.promised.get(dataset.name, ())
-        return Grant(role, settings, promised)
+        grant = Grant(role, settings, promised)
+        limit = principal.columns.get(role)
+        if limit is None:
+            return grant
+        agreed = tuple(
+            name
+            for name in dataset.schema.names
+            if grant.shows(name) and (name in limit or f"{dataset.name}.{name}" in limit)
+        )
+        return Grant(role, replace(settings, columns=agreed), promised)
 
     def _denied(self, dataset: str, principal: Principal, reasons: list[str]) -> AccessError:
         why = "; ".join(reasons) or "it has no role"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pyarrow as pa
 
 from polyport.access import fit, statements
+from polyport.access.meter import Meter, Outcome
 from polyport.access.statements import Measure, Order
 from polyport.errors import AccessError, NotFoundError, QueryError
 from polyport.expression import And, quote
 from polyport.expression import columns as named_columns
-from polyport.model import LATEST, Files, Read
+from polyport.model import LATEST, Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
     from polyport.expression import Expression
-    from polyport.model import Dataset, Principal, Ref, Relation, Snapshot
+    from polyport.model import Dataset, Principal, Read, Ref, Relation, Snapshot
 
 
 SMALL = 1_001
@@ -46,38 +45,6 @@ class Open(Protocol):
     def snapshots(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""
         ...
-
-
-@dataclass(slots=True)
-class _Meter:
-    """Counts one read, and records it once."""
-
-    record: Callable[[Read], None]
-    read: dict[str, Any]
-    started: float = field(default_factory=time.perf_counter)
-    rows: int = 0
-    bytes: int = 0
-    done: bool = False
-
-    def count(self, batch: pa.RecordBatch) -> None:
-        self.rows += batch.num_rows
-        self.bytes += batch.nbytes
-
-    def finish(self, outcome: Literal["ok", "denied", "failed", "cut"]) -> None:
-        if self.done:
-            return
-        self.done = True
-        seconds = time.perf_counter() - self.started
-        self.record(
-            Read(
-                at=datetime.now(UTC),
-                rows=self.rows,
-                bytes=self.bytes,
-                seconds=seconds,
-                outcome=outcome,
-                **self.read,
-            )
-        )
 
 
 @dataclass(slots=True)
@@ -102,9 +69,13 @@ class View:
     """Gives the keyed read path of a dataset, where there is one."""
     results: Results | None = None
     """Where aggregates are kept; None: each is computed anew."""
+    refusal: AccessError | None = None
+    """Why the principal was not let in; raised by each read, which is recorded as denied."""
+    still: Callable[[], None] = lambda: None
+    """Raises AccessError where what let the principal in no longer holds; asked before each read and each batch."""
     _secured: dict[str, tuple[Relation, Mapping[str, str]]] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
-    _meters: list[_Meter] = field(default_factory=list)
+    _meters: list[Meter] = field(default_factory=list)
     _closed: bool = False
 
     def __enter__(self) -> Self:
@@ -125,19 +96,18 @@ class View:
     @property
     def policy_class(self) -> str:
         """A digest: two principals with the same one see the same rows (for ETags and caches)."""
-        classes = [
-            self.policy.policy_class(d, self.principal, self.purpose)
-            for d in self.snapshot.datasets.values()
-        ]
-        return statements.digest(classes)
+        return statements.digest(list(map(self._class, self.snapshot.datasets.values())))
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """The datasets that the principal may see anything of, in the snapshot's order."""
-        seen = self.snapshot.datasets.values()
-        return tuple(
-            d.name for d in seen if self.policy.policy_class(d, self.principal, self.purpose) != "-"
-        )
+        return tuple(d.name for d in self.snapshot.datasets.values() if self._class(d) != "-")
+
+    def _class(self, dataset: Dataset) -> str:
+        """What the principal sees of `dataset`, as a digest; `-` where that is nothing."""
+        if self.refusal is not None:
+            return "-"
+        return self.policy.policy_class(dataset, self.principal, self.purpose)
 
     def dataset(self, name: str) -> Dataset:
         """The dataset as published.
@@ -196,6 +166,7 @@ class View:
             QueryError: An unknown column, or a value that does not fit its column.
         """
         shown = tuple(columns) or tuple(self.schema(dataset).names)
+        self.still()
         self._known(dataset, (*shown, *_used(where), *(o.column for o in order)))
         fit.check(where, self.schema(dataset), dataset)
         found = self._keyed(dataset, shown, where, order, limit, after)
@@ -248,7 +219,8 @@ class View:
         read = tuple(dict.fromkeys((*group, *measured)))
         if self.results is None:
             return self._run(dataset, read, sql, params)
-        sight = self.policy.policy_class(self.dataset(dataset), self.principal, self.purpose)
+        self.still()
+        sight = self._class(self.dataset(dataset))
         key = (self.snapshot.id, dataset, sight, sql, tuple(params.items()))
         kept = self.results.get(key)
         if kept is None:
@@ -291,6 +263,7 @@ class View:
             NotFoundError, AccessError: As `schema`.
         """
         self._secure(dataset)
+        self.still()
         meter = self._meter(dataset, tuple(columns))
         meter.rows, meter.bytes = rows, size
         meter.finish("ok")
@@ -300,6 +273,8 @@ class View:
             found = self.dataset(dataset)
             files = Files(tuple(self.files(self.snapshot, dataset)), schema=found.schema)
             try:
+                if self.refusal is not None:
+                    raise self.refusal
                 self._secured[dataset] = self.policy.secure(
                     found, files, self.principal, self.purpose
                 )
@@ -314,7 +289,7 @@ class View:
     def _known(self, dataset: str, names: Sequence[str]) -> None:
         _check_names(names, self.schema(dataset).names, dataset)
 
-    def _meter(self, dataset: str, columns: tuple[str, ...]) -> _Meter:
+    def _meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
         read = {
             "product": self.snapshot.product,
             "port": self.port,
@@ -324,7 +299,7 @@ class View:
             "dataset": dataset,
             "columns": columns,
         }
-        meter = _Meter(self.record, read)
+        meter = Meter(self.record, read)
         self._meters.append(meter)
         return meter
 
@@ -381,22 +356,29 @@ class View:
         relations: Mapping[str, Relation],
         params: Mapping[str, Any],
     ) -> pa.RecordBatchReader:
+        self.still()
         meter = self._meter(dataset, columns)
         try:
             reader = self.engine.query(sql, relations, params)
         except BaseException:
             meter.finish("failed")
             raise
-        return pa.RecordBatchReader.from_batches(reader.schema, _counted(reader, meter))
+        return pa.RecordBatchReader.from_batches(reader.schema, _counted(reader, meter, self.still))
 
 
-def _counted(reader: pa.RecordBatchReader, meter: _Meter) -> Iterator[pa.RecordBatch]:
-    outcome: Literal["ok", "failed", "cut"] = "failed"
+def _counted(
+    reader: pa.RecordBatchReader, meter: Meter, still: Callable[[], None]
+) -> Iterator[pa.RecordBatch]:
+    outcome: Outcome = "failed"
     try:
         for batch in reader:
+            still()
             meter.count(batch)
             yield batch
         outcome = "ok"
+    except AccessError:
+        outcome = "denied"
+        raise
     except GeneratorExit:
         outcome = "cut"
         raise

@@ -64,7 +64,8 @@ def settings(value: Mapping[str, Any]) -> Settings:
     """The view of a sound document."""
     kept = value.get("retention") or {}
     engine = value.get("engine") or {}
-    roles = (value.get("access") or {}).get("roles") or {}
+    access = value.get("access") or {}
+    roles = access.get("roles") or {}
     return Settings(
         schedule=value.get("schedule") or "",
         keep_snapshots=kept.get("snapshots", 0),
@@ -73,6 +74,7 @@ def settings(value: Mapping[str, Any]) -> Settings:
         memory=engine.get("memory", ""),
         threads=engine.get("threads", 0),
         roles={name: _role(name, node or {}) for name, node in roles.items()},
+        agreements=access.get("agreements", "required"),
         document=value,
     )
 

@@ -214,6 +214,8 @@ class Settings:
     threads: int = 0
     """0: as many as there are cores."""
     roles: Mapping[str, Role] = field(default_factory=dict)
+    agreements: Literal["required", "optional"] = "required"
+    """`access.agreements`: whether a role is enough where no data sharing agreement is active."""
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

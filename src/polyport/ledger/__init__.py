@@ -1,28 +1,29 @@
-"""What happened: runs, quality reports and reads, in one SQL database. Agreements and keys will stand beside them."""
+"""What happened (runs, quality reports, reads, requests) and what was agreed (the journal), in one SQL database."""
 
 from __future__ import annotations
 
 import json
-from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from polyport.errors import StoreError
 from polyport.ledger.batch import Batch
+from polyport.ledger.database import METADATA, open_database, told
+from polyport.ledger.journal import Journal
 from polyport.ledger.records import dump, load_report, load_run
+from polyport.ledger.usage import Usage
+from polyport.model import Read, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
-    from polyport.model import QualityReport, Read, Run
+    from polyport.model import QualityReport, Run
 
-_METADATA = sa.MetaData()
 _RUNS = sa.Table(
     "runs",
-    _METADATA,
+    METADATA,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("product", sa.Text, nullable=False, index=True),
     sa.Column("started_at", sa.Text, nullable=False),
@@ -32,7 +33,7 @@ _RUNS = sa.Table(
 )
 _REPORTS = sa.Table(
     "quality_reports",
-    _METADATA,
+    METADATA,
     sa.Column("run", sa.Text, primary_key=True),
     sa.Column("product", sa.Text, nullable=False, index=True),
     sa.Column("at", sa.Text, nullable=False),
@@ -41,7 +42,7 @@ _REPORTS = sa.Table(
 )
 _READS = sa.Table(
     "reads",
-    _METADATA,
+    METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("at", sa.Text, nullable=False, index=True),
     sa.Column("product", sa.Text, nullable=False, index=True),
@@ -71,8 +72,12 @@ class Ledger:
         Raises:
             StoreError: It cannot be opened.
         """
-        self._engine = _open(url)
-        self._reads: Batch[Read] = Batch(self._write_reads, seconds=FLUSH_SECONDS)
+        self._engine = open_database(url)
+        self._waiting: Batch[Read | Request] = Batch(self._write, seconds=FLUSH_SECONDS)
+        self.journal = Journal(self._engine)
+        """What was agreed, configured and said."""
+        self.usage = Usage(self._engine, self.flush)
+        """Reads and requests, added up by day."""
 
     def record_run(self, run: Run) -> None:
         """Keep the run; one with the same id is replaced."""
@@ -99,13 +104,23 @@ class Ledger:
 
     def record_read(self, read: Read) -> None:
         """Keep the read: in memory at once, in the database within half a second."""
-        self._reads.add(read)
+        self._waiting.add(read)
+
+    def record_request(self, request: Request) -> None:
+        """Count the request: in memory at once, in the database within half a second."""
+        self._waiting.add(request)
 
     def runs(self, product: str, *, limit: int = 100) -> Sequence[Run]:
         """The newest runs, newest first."""
         query = sa.select(_RUNS.c.document).where(_RUNS.c.product == product)
         found = self._all(query.order_by(_RUNS.c.started_at.desc()).limit(limit))
         return [load_run(row["document"]) for row in found]
+
+    def reports(self, product: str, *, limit: int = 100) -> Sequence[QualityReport]:
+        """The newest quality reports, newest first."""
+        query = sa.select(_REPORTS.c.document).where(_REPORTS.c.product == product)
+        found = self._all(query.order_by(_REPORTS.c.at.desc()).limit(limit))
+        return [load_report(row["document"]) for row in found]
 
     def report(self, product: str, snapshot: str = "") -> QualityReport | None:
         """The newest quality report, or the one that let `snapshot` (its id) through; None where there is none."""
@@ -127,17 +142,21 @@ class Ledger:
         return [{**row, "columns": tuple(json.loads(row["columns"]))} for row in found]
 
     def flush(self) -> None:
-        """Write the reads that are waiting."""
-        self._reads.flush()
+        """Write the reads and requests that are waiting."""
+        self._waiting.flush()
 
     def close(self) -> None:
         """Write what is waiting, and let go of the database."""
         try:
-            self._reads.close()
+            self._waiting.close()
         finally:
+            self.journal.close()
             self._engine.dispose()
 
-    def _write_reads(self, reads: Sequence[Read]) -> None:
+    def _write(self, waiting: Sequence[Read | Request]) -> None:
+        """Reads one by one, for audit; both kinds added up, in the same transaction."""
+        reads = [each for each in waiting if isinstance(each, Read)]
+        requests = [each for each in waiting if isinstance(each, Request)]
         rows = [
             {
                 **{name: getattr(read, name) for name in _READ_FIELDS},
@@ -146,58 +165,21 @@ class Ledger:
             }
             for read in reads
         ]
-        with _told("written"), self._engine.begin() as connection:
-            connection.execute(sa.insert(_READS), rows)
+        with told("written"), self._engine.begin() as connection:
+            if rows:
+                connection.execute(sa.insert(_READS), rows)
+            self.usage.add(connection, reads, requests)
 
     def _replace(
         self, table: sa.Table, same: sa.ColumnElement[bool], row: Mapping[str, Any]
     ) -> None:
-        with _told("written"), self._engine.begin() as connection:
+        with told("written"), self._engine.begin() as connection:
             connection.execute(sa.delete(table).where(same))
             connection.execute(sa.insert(table), [dict(row)])
 
     def _all(self, query: sa.Select[Any]) -> list[dict[str, Any]]:
-        with _told("read"), self._engine.connect() as connection:
+        with told("read"), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
 
 _READ_FIELDS = [c.name for c in _READS.columns if c.name not in ("id", "at", "columns")]
-
-
-@contextmanager
-def _told(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        raise StoreError(
-            f"the ledger cannot be {doing}: {error.orig}",
-            where="ledger",
-            fix="free some space, or check its path and permissions",
-        ) from error
-
-
-def _open(url: str | Path) -> sa.Engine:
-    if isinstance(url, Path):
-        url.parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(sa.URL.create("sqlite", database=str(url)))
-    else:
-        engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _tune_sqlite)
-    try:
-        _METADATA.create_all(engine)
-    except sa.exc.DBAPIError as error:
-        engine.dispose()
-        where = engine.url.render_as_string(hide_password=True)
-        raise StoreError(
-            f"the ledger cannot be opened: {error.orig}",
-            where=where,
-            fix="check its path and permissions",
-        ) from error
-    return engine
-
-
-def _tune_sqlite(connection: Any, _: object) -> None:
-    with closing(connection.cursor()) as cursor:
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
-            cursor.execute(f"PRAGMA {pragma}")

@@ -31,6 +31,8 @@ class Mesh:
     """Product id -> its folder."""
     ledger: str = ""
     """A SQLAlchemy URL; empty: a SQLite file in `state`."""
+    base_url: str = ""
+    """What identifiers of products begin with."""
     _loaded: dict[str, Product] = field(default_factory=dict)
 
     @classmethod
@@ -59,7 +61,13 @@ class Mesh:
                 fix="polyport init NAME makes one",
             )
         settings = document.value if document else {}
-        return cls(root, _state(root, settings), homes, _ledger(settings))
+        return cls(
+            root,
+            _state(root, settings),
+            homes,
+            _ledger(settings),
+            str(settings.get("base_url", "")),
+        )
 
     def product(self, name: str) -> Product:
         """The product with the id `name`, loaded once.
@@ -76,7 +84,11 @@ class Mesh:
             )
         if name not in self._loaded:
             self._loaded[name] = Product.load(
-                self.homes[name], state=self.state, ledger=self.ledger, neighbour=self.product
+                self.homes[name],
+                state=self.state,
+                ledger=self.ledger,
+                base_url=self.base_url,
+                neighbour=self.product,
             )
         return self._loaded[name]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from polyport.errors import ConfigurationError
 
-Group = Literal["input", "output"]
+Group = Literal["input", "output", "information", "configuration"]
 
 
 @cache

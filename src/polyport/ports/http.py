@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
-from polyport.errors import PolyportError, QueryError
+from polyport.errors import AuthenticationError, LimitError, PolyportError, QueryError
 from polyport.model import LATEST
 
 if TYPE_CHECKING:
@@ -50,8 +50,13 @@ class HttpError(Exception):
 
 
 def problem(error: PolyportError) -> Response:
-    """The error as an RFC 9457 answer, with its class's status."""
-    return _answer(error.http_status, error.problem(), {})
+    """The error as an RFC 9457 answer, with its class's status, and the headers that HTTP wants with it."""
+    headers = {}
+    if isinstance(error, AuthenticationError):
+        headers["WWW-Authenticate"] = 'Bearer realm="polyport", Basic realm="polyport"'
+    if isinstance(error, LimitError) and error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    return _answer(error.http_status, error.problem(), headers)
 
 
 def refusal(error: HttpError) -> Response:
@@ -67,8 +72,10 @@ def _answer(status: int, body: Mapping[str, object], headers: Mapping[str, str])
     return Response(content, status, {**always, **headers}, PROBLEM)
 
 
-def guarded(handler: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
-    """An ASGI app of one handler that takes GET and HEAD and answers every error with a problem.
+def guarded(
+    handler: Callable[[Request], Awaitable[Response]], methods: Sequence[str] = METHODS
+) -> ASGIApp:
+    """An ASGI app of one handler that takes `methods` and answers every error with a problem.
 
     What was not raised on purpose is logged (logger `polyport`) and answered with a 500 that tells nothing of it. Once
     an answer has begun, an error is raised instead: the server then breaks the connection off, and nobody takes half
@@ -84,7 +91,7 @@ def guarded(handler: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
             await send(_without_body(message) if scope["method"] == "HEAD" else message)
 
         try:
-            response = await _respond(handler, Request(scope, receive))
+            response = await _respond(handler, Request(scope, receive), methods)
             await response(scope, receive, watched)
         except ClientDisconnect:
             _log.debug("%r went away", scope["path"])
@@ -98,9 +105,11 @@ def guarded(handler: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
     return app
 
 
-async def _respond(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+async def _respond(
+    handler: Callable[[Request], Awaitable[Response]], request: Request, methods: Sequence[str]
+) -> Response:
     try:
-        _check(request)
+        _check(request, methods)
         return await handler(request)
     except PolyportError as error:
         return problem(error)
@@ -108,9 +117,9 @@ async def _respond(handler: Callable[[Request], Awaitable[Response]], request: R
         return refusal(error)
 
 
-def _check(request: Request) -> None:
-    if request.method not in METHODS:
-        allow = {"Allow": ", ".join(METHODS)}
+def _check(request: Request, methods: Sequence[str]) -> None:
+    if request.method not in methods:
+        allow = {"Allow": ", ".join(methods)}
         raise HttpError(405, f"{request.method} is not offered here", allow)
     size = len(raw_path(request)) + len(request.scope["query_string"])
     if size > URL_LIMIT:

@@ -63,6 +63,7 @@ _FILES = {
         inputs:
           sheet: {type: files, path: inputs/*.csv}
         access:
+          agreements: optional
           roles:
             accountant: {}
             partner: {rows: "studio = principal.studio", mask: {cost: 'null'}, columns: [id, title, cost]}

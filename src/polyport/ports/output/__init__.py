@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp
 
     from polyport.access import Open
+    from polyport.access.identity import Identify
     from polyport.descriptor.types import DataProduct, Port
-    from polyport.model import Principal, Snapshot
+    from polyport.model import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,8 @@ class OutputContext:
     product: DataProduct
     spec: Port
     open: Open
-    identify: Callable[[HTTPConnection], tuple[Principal, str]]
-    """Who is asking, and for which purpose (empty: none stated).
-
-    Raises AccessError.
-    """
+    identify: Identify
+    """Who is asking, and for which purpose."""
     scratch: Path | None = None
     """A folder for what can be made again (caches); None: the system's temporary folder."""
 

@@ -66,7 +66,11 @@ class FilesPort:
         """
         if self.pushing is None:
             return ()
-        principal = Principal(f"port:{self.context.spec.name}", frozenset({self.pushing.role}))
+        principal = Principal(
+            f"port:{self.context.spec.name}",
+            frozenset({self.pushing.role}),
+            needs_agreement=False,  # the product itself writes, as its own settings say
+        )
         with self.context.open(principal, snapshot.id, purpose=self.pushing.purpose) as view:
             target = home / self.pushing.to
             return push.push(view, self.context.product, self.pushing, target)

@@ -1,0 +1,192 @@
+"""Who is let in: the agreement that a read stands on, asked for again for as long as the read goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from polyport.access.agreements import agreements
+from polyport.errors import AccessError
+from polyport.model import OWNER_ROLE, PLATFORM_ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from polyport.access.agreements import Agreement
+    from polyport.access.control import Control
+    from polyport.model import Principal
+
+BUILT_IN = (OWNER_ROLE, PLATFORM_ROLE)
+
+
+@dataclass(slots=True)
+class Admission:
+    """What came of one principal's asking to read through one port, for one purpose."""
+
+    principal: Principal
+    """With the roles that count here."""
+    purpose: str
+    """The one stated, or the agreements' where none was."""
+    agreements: tuple[str, ...] = ()
+    """The ids of those that it stands on; empty where none was needed."""
+    refusal: str = ""
+    """Why nothing may be read; empty where something may."""
+    fix: str = ""
+    until: datetime | None = None
+    """When it ends by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admissions:
+    """Lets principals in to one product."""
+
+    product: str
+    control: Control
+    required: Callable[[], bool] = lambda: True
+    """Whether the product's policy asks for an agreement where the platform vouches for roles."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def admit(self, principal: Principal, port: str, purpose: str = "") -> Admission:
+        """What `principal` comes in as, or why not.
+
+        Raises:
+            StoreError: The journal cannot be read.
+        """
+        if principal.owns(self.product):
+            return Admission(
+                replace(principal, roles=principal.roles | {OWNER_ROLE}, needs_agreement=False),
+                purpose,
+            )
+        if not principal.needs_agreement:
+            return Admission(principal, purpose)
+        now = self.clock()
+        theirs = [
+            a for a in agreements(self.control, self.product).values() if a.with_consumer(principal)
+        ]
+        here = [a for a in theirs if a.state(now) == "active" and a.for_port(port)]
+        purposes = {a.purpose for a in here}
+        meant = purpose or (purposes.pop() if len(purposes) == 1 else "")
+        found = [a for a in here if a.purpose.casefold() == meant.casefold()]
+        if found:
+            return _admitted(principal, meant, found, self._until(theirs, now))
+        if not self.required():
+            return Admission(principal, purpose, until=self._until(theirs, now))
+        reason, fix = self._refusal(principal, port, purpose, theirs, here)
+        return Admission(replace(principal, roles=frozenset()), purpose, refusal=reason, fix=fix)
+
+    def holds(self, admission: Admission, asked: Principal, port: str, purpose: str) -> None:
+        """Make sure that `admission` would be given again.
+
+        Raises:
+            AccessError: It would not: revoked, expired, or changed since.
+            StoreError: The journal cannot be read.
+        """
+        now = self.admit(asked, port, purpose)
+        if now.refusal:
+            raise AccessError(now.refusal, where=self.product, fix=now.fix)
+        if (now.principal, now.purpose) != (admission.principal, admission.purpose):
+            raise _changed(asked, self.product)
+
+    @staticmethod
+    def _until(theirs: Iterable[Agreement], now: datetime) -> datetime | None:
+        """When the next of their agreements begins or ends: until then nothing changes by itself."""
+        times = [t for a in theirs if a.decision == "approved" for t in (a.starts, a.ends)]
+        return min((t for t in times if t is not None and t > now), default=None)
+
+    def _refusal(
+        self,
+        principal: Principal,
+        port: str,
+        purpose: str,
+        theirs: Sequence[Agreement],
+        here: Sequence[Agreement],
+    ) -> tuple[str, str]:
+        who, now = f"{principal.id} may not read {self.product!r} through {port!r}", self.clock()
+        if here:
+            purposes = " or ".join(sorted({repr(a.purpose) for a in here}))
+            stated = f"not {purpose!r}" if purpose else "and none was stated"
+            reason = f"the agreements are for the purposes {purposes}, {stated}"
+            return f"{who}: {reason}", f"state one (header Polyport-Purpose): {purposes}"
+        at_port = [a for a in theirs if a.for_port(port)]
+        if at_port:
+            return f"{who}: {_why(at_port[-1], now)}", f"polyport agreement show {at_port[-1].id}"
+        elsewhere = sorted({p for a in theirs if a.state(now) == "active" for p in a.ports})
+        ask = f"ask for one: polyport agreement request {self.product} --port {port} --purpose ..."
+        if elsewhere:
+            return f"{who}: its agreements are for the ports {', '.join(elsewhere)}", ask
+        return f"{who}: there is no data sharing agreement", ask
+
+
+@dataclass(slots=True)
+class Standing:
+    """Called before each read and each batch: raises where what let the principal in no longer holds."""
+
+    admissions: Admissions
+    admission: Admission
+    asked: tuple[Principal, str, str]
+    """(principal, port, purpose), as first asked."""
+    position: int
+    unchanged: Callable[[], bool]
+    """Whether the policy is what it was."""
+
+    def __call__(self) -> None:
+        """Make sure that the read may go on.
+
+        Raises:
+            AccessError: Revoked, expired, or changed since.
+            StoreError: The journal cannot be read.
+        """
+        if self.admission.refusal:
+            return  # nothing was let in; the view says why
+        until, position = self.admission.until, self.admissions.control.position()
+        if position == self.position and (until is None or self.admissions.clock() < until):
+            return
+        principal, port, purpose = self.asked
+        self.admissions.holds(self.admission, principal, port, purpose)
+        if not self.unchanged():
+            raise _changed(principal, self.admissions.product)
+        self.position = position
+        self.admission.until = self.admissions.admit(principal, port, purpose).until
+
+
+def _changed(principal: Principal, product: str) -> AccessError:
+    return AccessError(
+        f"what {principal.id} may read has changed since this read began",
+        where=product,
+        fix="read again",
+    )
+
+
+def _admitted(
+    principal: Principal, purpose: str, found: Sequence[Agreement], until: datetime | None
+) -> Admission:
+    """Agreements add up; one without roles gives those that the platform vouches for."""
+    limits: dict[str, frozenset[str] | None] = {}
+    for each in found:
+        for role in each.roles or sorted(principal.roles):
+            if role.partition(":")[0] in BUILT_IN:
+                continue  # an agreement shares data; it does not hand over the product
+            known = limits.get(role, frozenset())
+            limit = frozenset(each.columns) if each.columns else None
+            limits[role] = None if known is None or limit is None else known | limit
+    admitted = replace(
+        principal,
+        roles=frozenset(limits),
+        columns={role: limit for role, limit in limits.items() if limit is not None},
+    )
+    return Admission(admitted, purpose, tuple(a.id for a in found), until=until)
+
+
+def _why(agreement: Agreement, now: datetime) -> str:
+    """Why the agreement does not let anybody in."""
+    note = f": {agreement.note}" if agreement.note else ""
+    match agreement.state(now):
+        case "requested":
+            return f"the agreement {agreement.id} is requested and not decided yet"
+        case "approved":
+            return f"the agreement {agreement.id} begins on {agreement.starts:%Y-%m-%d}"
+        case "expired":
+            return f"the agreement {agreement.id} ended on {agreement.ends:%Y-%m-%d}"
+        case state:
+            return f"the agreement {agreement.id} was {state}{note}"

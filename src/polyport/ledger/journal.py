@@ -1,0 +1,161 @@
+"""What was agreed, configured and said, as an append-only table: the newest entry of a name is how things stand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import sqlalchemy as sa
+
+from polyport.ledger.database import METADATA, told
+from polyport.model import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Kind: TypeAlias = Literal[
+    "key", "agreement", "access", "settings", "feedback", "contract", "lineage", "erasure"
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_JOURNAL = sa.Table(
+    "journal",
+    METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("product", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Index("journal_names", "kind", "product", "name", "seq"),
+    sqlite_autoincrement=True,
+)
+_SHOWN = (
+    _JOURNAL.c.seq, _JOURNAL.c.kind, _JOURNAL.c.product, _JOURNAL.c.name,
+    _JOURNAL.c.at, _JOURNAL.c.by, _JOURNAL.c.document,
+)  # fmt: skip
+
+
+class Journal:
+    """The entries of one ledger. Safe over threads and processes."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._watch = _Watch(engine) if engine.dialect.name == "sqlite" else None
+
+    def append(
+        self, kind: Kind, name: str, document: Mapping[str, Any], *, product: str = "", by: str
+    ) -> Entry:
+        """Write an entry; on disk when this returns.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        at = datetime.now(UTC)
+        row = {
+            "kind": kind,
+            "product": product,
+            "name": name,
+            "at": at.isoformat(),
+            "by": by,
+            "document": json.dumps(document, ensure_ascii=False, default=str),
+        }
+        with told("written"), self._engine.begin() as connection:
+            (seq,) = connection.execute(sa.insert(_JOURNAL).values(row)).inserted_primary_key or (
+                0,
+            )
+        return Entry(seq, kind, product, name, at, by, json.loads(row["document"]))
+
+    def entries(
+        self, kind: Kind, *, product: str | None = None, name: str | None = None, after: int = 0
+    ) -> list[Entry]:
+        """The entries of one kind after the position `after`, oldest first; None: of every product, of every name.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        return self._select(_chosen(kind, product, name).where(_JOURNAL.c.seq > after))
+
+    def newest(self, kind: Kind, *, product: str = "", name: str | None = None) -> Entry | None:
+        """The newest entry of a kind; None where there is none.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        query = _chosen(kind, product, name).order_by(None).order_by(_JOURNAL.c.seq.desc())
+        return next(iter(self._select(query.limit(1))), None)
+
+    def position(self) -> int:
+        """The number of the newest entry, of whatever kind and process; 0 while there is none. Cheap: ask it often.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        with told("read"):
+            return self._watch.position() if self._watch else self._position()
+
+    def close(self) -> None:
+        """Let go of the connection that watches."""
+        if self._watch:
+            self._watch.close()
+
+    def _position(self) -> int:
+        with self._engine.connect() as connection:
+            newest: int = connection.execute(_NEWEST).scalar_one()
+        return newest
+
+    def _select(self, query: sa.Select[Any]) -> list[Entry]:
+        with told("read"), self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [_entry(row) for row in rows]
+
+
+_NEWEST = sa.select(sa.func.coalesce(sa.func.max(_JOURNAL.c.seq), 0))
+
+
+class _Watch:
+    """Sees with one PRAGMA whether anybody wrote to the SQLite file since; only then is the table asked.
+
+    `data_version` changes for this connection when another one commits, in this process or another.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._version = -1
+        self._known = 0
+
+    def position(self) -> int:
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._engine.raw_connection()
+                self._connection.detach()
+            cursor = self._connection.dbapi_connection
+            version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._version:
+                newest = cursor.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
+                self._version, self._known = version, newest[0]
+            return self._known
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+def _chosen(kind: Kind, product: str | None, name: str | None) -> sa.Select[Any]:
+    query = sa.select(*_SHOWN).where(_JOURNAL.c.kind == kind)
+    if product is not None:
+        query = query.where(_JOURNAL.c.product == product)
+    if name is not None:
+        query = query.where(_JOURNAL.c.name == name)
+    return query.order_by(_JOURNAL.c.seq)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    seq, kind, product, name, at, by, document = row
+    return Entry(seq, kind, product, name, datetime.fromisoformat(at), by, json.loads(document))

@@ -1,0 +1,163 @@
+"""Reads and requests added up by day: what metrics and "who breaks" are made from, however long the history is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from polyport.ledger.database import METADATA, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import date
+
+    from polyport.model import Read, Request
+
+BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
+"""Seconds: the upper bounds of the latency histogram; what took longer is in the count only."""
+
+
+def _counted(name: str, keys: Sequence[str], sums: Sequence[str], last: str = "") -> sa.Table:
+    columns: list[sa.Column[Any]] = [sa.Column(key, sa.Text, primary_key=True) for key in keys]
+    columns += [sa.Column(s, sa.Float() if s == "seconds" else sa.BigInteger()) for s in sums]
+    columns += [sa.Column(last, sa.Text)] if last else []
+    return sa.Table(name, METADATA, *columns)
+
+
+_READS = _counted(
+    "usage_reads",
+    ("day", "product", "port", "principal", "dataset", "outcome"),
+    ("reads", "rows", "bytes", "seconds"),
+)
+_COLUMNS = _counted(
+    "usage_columns", ("day", "product", "principal", "dataset", "column"), ("reads",), "last_at"
+)
+_FAST = tuple(f"within_{n}" for n in range(len(BUCKETS)))
+_REQUESTS = _counted(
+    "usage_requests",
+    ("day", "product", "port", "principal", "status"),
+    ("requests", "downloads", "bytes", "seconds", *_FAST),
+    "last_at",
+)
+
+
+class Usage:
+    """Sums over the reads and requests of one ledger."""
+
+    def __init__(self, engine: sa.Engine, flush: Callable[[], None]) -> None:
+        self._engine = engine
+        self._flush = flush
+
+    def add(
+        self, connection: sa.Connection, reads: Sequence[Read], requests: Sequence[Request]
+    ) -> None:
+        """Add `reads` and `requests` to their days, in the caller's transaction."""
+        _add(connection, _READS, map(_read, reads))
+        _add(connection, _COLUMNS, (row for read in reads for row in _columns(read)))
+        _add(connection, _REQUESTS, map(_request, requests))
+
+    def reads(self, product: str = "", *, since: date | None = None) -> list[dict[str, Any]]:
+        """One mapping a day, product, port, principal, dataset and outcome: `reads`, `rows`, `bytes`, `seconds`."""
+        return self._rows(_READS, product, since)
+
+    def columns(self, product: str = "", *, since: date | None = None) -> list[dict[str, Any]]:
+        """One mapping a day, product, principal, dataset and column: `reads`, `last_at` (ISO 8601, UTC)."""
+        return self._rows(_COLUMNS, product, since)
+
+    def requests(self, product: str = "", *, since: date | None = None) -> list[dict[str, Any]]:
+        """One mapping a day, product, port, principal and status.
+
+        `requests`, `downloads`, `bytes`, `seconds`, `last_at`, and `within`: how many took at most each of `BUCKETS`.
+        """
+        found = self._rows(_REQUESTS, product, since)
+        return [{**row, "within": tuple(row.pop(name) for name in _FAST)} for row in found]
+
+    def _rows(self, table: sa.Table, product: str, since: date | None) -> list[dict[str, Any]]:
+        self._flush()
+        query = sa.select(table).order_by(*table.primary_key)
+        if product:
+            query = query.where(table.c.product == product)
+        if since:
+            query = query.where(table.c.day >= since.isoformat())
+        with told("read"), self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _read(read: Read) -> dict[str, Any]:
+    return {
+        "day": read.at.date().isoformat(),
+        "product": read.product,
+        "port": read.port,
+        "principal": read.principal,
+        "dataset": read.dataset,
+        "outcome": read.outcome,
+        "reads": 1,
+        "rows": read.rows,
+        "bytes": read.bytes,
+        "seconds": read.seconds,
+    }
+
+
+def _columns(read: Read) -> Iterable[dict[str, Any]]:
+    for column in read.columns if read.outcome != "denied" else ():
+        yield {
+            "day": read.at.date().isoformat(),
+            "product": read.product,
+            "principal": read.principal,
+            "dataset": read.dataset,
+            "column": column,
+            "reads": 1,
+            "last_at": read.at.isoformat(),
+        }
+
+
+def _request(request: Request) -> dict[str, Any]:
+    return {
+        "day": request.at.date().isoformat(),
+        "product": request.product,
+        "port": request.port,
+        "principal": request.principal,
+        "status": str(request.status),
+        "requests": 1,
+        "downloads": int(request.download),
+        "bytes": request.bytes,
+        "seconds": request.seconds,
+        **{n: int(request.seconds <= b) for n, b in zip(_FAST, BUCKETS, strict=True)},
+        "last_at": request.at.isoformat(),
+    }
+
+
+def _add(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add each row to the stored one with its key: the columns of a batch first among themselves."""
+    keys = [column.name for column in table.primary_key]
+    added: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        kept = added.setdefault(tuple(row[k] for k in keys), defaultdict(int))
+        for name, value in row.items():
+            kept[name] = kept[name] + value if _sums(table, name) else value
+    if added:
+        connection.execute(_upsert(connection, table), [dict(row) for row in added.values()])
+
+
+def _sums(table: sa.Table, name: str) -> bool:
+    return not isinstance(table.c[name].type, sa.Text)
+
+
+def _upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
+    insert = (
+        postgresql.insert(table)
+        if connection.dialect.name == "postgresql"
+        else sqlite.insert(table)
+    )
+    changed = {
+        c.name: c + insert.excluded[c.name] if _sums(table, c.name) else insert.excluded[c.name]
+        for c in table.columns
+        if not c.primary_key
+    }
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+__all__ = ["BUCKETS", "Usage"]

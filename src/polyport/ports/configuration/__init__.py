@@ -1,0 +1,1 @@
+"""Configuration ports: who may read what, under which agreement, and how the product runs."""

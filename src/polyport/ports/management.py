@@ -1,0 +1,75 @@
+"""Management ports (ODPS): what a product tells of itself, and how it is configured. Every product has all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
+
+from polyport.errors import AccessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.routing import BaseRoute
+
+    from polyport.access import Open, Policy
+    from polyport.access.control import Control
+    from polyport.access.identity import Identify
+    from polyport.descriptor.types import DataProduct
+    from polyport.ledger import Ledger
+    from polyport.model import Principal
+    from polyport.ports.output import OutputPort
+
+Content: TypeAlias = Literal["discoverability", "observability", "control"]
+"""As ODPS has it: information ports are of the first two, configuration ports of the third."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementContext:
+    """What a management port is given."""
+
+    product: DataProduct
+    open: Open
+    """The one way to rows."""
+    ledger: Ledger
+    control: Control
+    policy: Callable[[], Policy]
+    """The access policy as it stands."""
+    identify: Identify
+    outputs: Sequence[OutputPort]
+    base: str
+    """The product's address: `/products/{id}`."""
+    identifier: str
+    """The product's global identifier: `{base_url}/products/{id}` where the mesh has a base_url, else a URN."""
+
+
+class ManagementPort(Protocol):
+    """One information or configuration port of a product."""
+
+    name: ClassVar[str]
+    """As registered; its addresses begin with it, below `/products/{id}` (`control/` before it, if it is one)."""
+    content: ClassVar[Content]
+    context: ManagementContext
+
+    def __init__(self, context: ManagementContext) -> None: ...
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """What it answers, each a `Route(path, polyport.ports.http.guarded(handler, methods))`.
+
+        Paths are below the product's address: `/lineage`, `/control/access`.
+        """
+        ...
+
+
+def steering(context: ManagementContext, principal: Principal, to: str) -> None:
+    """Make sure that `principal` may do what only the product's owner and the platform may.
+
+    Raises:
+        AccessError: It may not; says what it may not do (`to`: "change the policy").
+    """
+    if not principal.steers(context.product.id):
+        raise AccessError(
+            f"{principal.id} may not {to}",
+            where=context.product.id,
+            fix="the product's owner and the role 'platform' may",
+        )
