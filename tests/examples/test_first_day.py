@@ -146,6 +146,7 @@ ROLES = """\
 inputs:
   sheet: {type: files, path: inputs/*.csv}
 access:
+  agreements: optional
   roles:
     null: {mask: {director: "null"}}
     hash: {mask: {director: hash}}

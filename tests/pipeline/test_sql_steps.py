@@ -126,7 +126,7 @@ def test_a_step_that_nobody_uses_is_a_warning(films):
         ("SELECT id FROM films WHERE EXISTS (SELECT 1 FROM raw.films)", 1),
         ("FROM films SELECT id", 1),
         ("SELECT id FROM films UNION ALL SELECT 99 FROM raw.films WHERE false", 1),
-        ("SELECT id FROM (films)", 1),
+        ("SELECT id FROM (FROM films)", 1),
         ("SELECT f.id FROM films f, range(1) r, unnest([1]) u", 1),
     ],
 )
