@@ -1,7 +1,7 @@
 """Paths into documents: JSON Pointers (RFC 6901) whose list items are chosen by what names them.
 
-`/schema[name=films]/properties[name=title]/required`. In a name
-`~`, `/`, `]`, `,`, `[` and `=` are written `~0` to `~5`. Where nothing names an item, or two have the same name, it is chosen by its place: `/tags[2]`.
+`/schema[name=films]/properties[name=title]/required`. In a name `~`, `/`, `]`, `,`, `[` and `=` are written `~0` to
+`~5`. Where nothing names an item, or two have the same name, it is chosen by its place: `/support[2]`.
 """
 
 from __future__ import annotations
