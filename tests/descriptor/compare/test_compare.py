@@ -60,7 +60,12 @@ schema:
     properties:
       - {name: name, id: k1, logicalType: string, required: true, primaryKey: true}
 """
-FILMS, TITLE, KIND, COST = "schema.0", "schema.0.properties.1", "schema.0.properties.2", "schema.0.properties.3"
+FILMS, TITLE, KIND, COST = (
+    "schema.0",
+    "schema.0.properties.1",
+    "schema.0.properties.2",
+    "schema.0.properties.3",
+)
 ID = "schema.0.properties.0"
 RULE = f"{COST}.quality.0"
 GONE = object()
@@ -218,7 +223,10 @@ def test_a_change_of_a_product_has_its_verdict(case):
 def test_a_major_instead_of_another_takes_the_port_away():
     old = read(PRODUCT).value
     found = compare(old, edited(old, "outputPorts.0.version", "2.0.0"))
-    assert [(c.type, c.verdict) for c in found.changes] == [("ADD", "compatible"), ("REMOVE", "breaking")]
+    assert [(c.type, c.verdict) for c in found.changes] == [
+        ("ADD", "compatible"),
+        ("REMOVE", "breaking"),
+    ]
 
 
 def test_names_tell_columns_where_there_are_no_ids():
@@ -238,7 +246,11 @@ def test_the_order_of_columns_is_no_promise():
     new = copy.deepcopy(old)
     new["schema"][0]["properties"].reverse()
     (change,) = compare(old, new).changes
-    assert (change.verdict, change.level, change.path) == ("compatible", "PATCH", "/schema[name=films]/properties")
+    assert (change.verdict, change.level, change.path) == (
+        "compatible",
+        "PATCH",
+        "/schema[name=films]/properties",
+    )
     assert change.new == ["made", "cost", "kind", "title", "id"]
 
 
@@ -258,16 +270,36 @@ def test_both_halves_of_another_operator_are_judged_by_what_the_rule_admits():
 
 def test_old_forms_of_rules_are_no_change():
     old = edited(read(BASE).value, RULE, {"id": "filled", "rule": "nullCount", "mustBeLessThan": 5})
-    assert compare(old, edited(old, RULE, {"id": "filled", "type": "library", "metric": "nullValues", "mustBeLessThan": 5})).changes == ()
+    assert (
+        compare(
+            old,
+            edited(
+                old,
+                RULE,
+                {"id": "filled", "type": "library", "metric": "nullValues", "mustBeLessThan": 5},
+            ),
+        ).changes
+        == ()
+    )
 
 
 def test_nested_columns_are_compared_and_belong_to_the_column_they_are_in():
-    nested = {"name": "crew", "logicalType": "array", "items": {"logicalType": "object", "properties": [{"name": "who", "logicalType": "string"}]}}
+    nested = {
+        "name": "crew",
+        "logicalType": "array",
+        "items": {
+            "logicalType": "object",
+            "properties": [{"name": "who", "logicalType": "string"}],
+        },
+    }
     old = edited(read(BASE).value, f"{FILMS}.properties.+", nested)
     new = edited(old, f"{FILMS}.properties.5.items.properties.0.logicalType", "integer")
     (change,) = compare(old, new).changes
     assert (change.column, change.verdict) == ("crew", "breaking")
-    assert change.path == "/schema[name=films]/properties[name=crew]/items/properties[name=who]/logicalType"
+    assert (
+        change.path
+        == "/schema[name=films]/properties[name=crew]/items/properties[name=who]/logicalType"
+    )
     assert paths.find(new, change.path)
 
 
@@ -295,8 +327,16 @@ def test_the_document_follows_the_draft():
     assert made["suggestedVersion"] == "2.0.0"
     assert made["source1"] == {"id": "films", "version": "1.2.3"}
     added, removed = made["diffs"]
-    assert (added["type"], added["value2"], "value1" in added) == ("ADD", {"value": "serial"}, False)
-    assert (removed["type"], removed["impactLevel"], "value2" in removed) == ("REMOVE", "MAJOR", False)
+    assert (added["type"], added["value2"], "value1" in added) == (
+        "ADD",
+        {"value": "serial"},
+        False,
+    )
+    assert (removed["type"], removed["impactLevel"], "value2" in removed) == (
+        "REMOVE",
+        "MAJOR",
+        False,
+    )
     verdicts, own = made["customProperties"]
     assert [v["verdict"] for v in verdicts["value"]] == ["risky", "breaking"]
     assert verdicts["value"][0]["place"] == "a:1:2"
@@ -323,7 +363,8 @@ COLUMNS = st.builds(
     quality=st.none() | st.lists(st.fixed_dictionaries({"metric": st.sampled_from(["rowCount", "nullValues"]), "mustBe": st.integers() | st.floats()}), max_size=2),
 )  # fmt: skip
 CONTRACTS = st.lists(
-    st.builds(lambda n, p: {"name": n, "properties": p}, NAMES, st.lists(COLUMNS, max_size=4)), max_size=3
+    st.builds(lambda n, p: {"name": n, "properties": p}, NAMES, st.lists(COLUMNS, max_size=4)),
+    max_size=3,
 ).map(lambda s: {"kind": "DataContract", "id": "c", "version": "1.0.0", "schema": s})
 
 
