@@ -17,6 +17,7 @@ from polyport.access.admission import Admissions, Standing
 from polyport.access.configuration import access_settings
 from polyport.access.control import Control
 from polyport.access.identity import local_owner
+from polyport.access.mapping import Mapped
 from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
@@ -26,6 +27,7 @@ from polyport.errors import (
     ConfigurationError,
     DescriptorError,
     PolyportError,
+    RetiredError,
     StoreError,
 )
 from polyport.ledger import Ledger
@@ -218,9 +220,17 @@ class Product:
         return f"{base}/products/{name}" if base else f"urn:polyport:product:{name}"
 
     def open(
-        self, principal: Principal, ref: Ref = LATEST, *, port: str = "library", purpose: str = ""
+        self,
+        principal: Principal,
+        ref: Ref = LATEST,
+        *,
+        port: str = "library",
+        purpose: str = "",
+        mapping: Mapped | None = None,
     ) -> View:
         """What `principal` sees of the snapshot `ref` through `port`. Close the view, or use it in `with`.
+
+        `mapping`: shows the datasets of an older contract instead of those that are published.
 
         Whoever may read nothing (no agreement, no role) gets a view all the same: each read of it says why.
 
@@ -245,6 +255,7 @@ class Product:
             release=lambda: _leave(held),
             keyed=self._keyed,
             results=self.results,
+            mapping=mapping,
             refusal=AccessError(admission.refusal, where=self.spec.id, fix=admission.fix)
             if admission.refusal
             else None,
@@ -295,7 +306,7 @@ class Product:
             context = OutputContext(
                 self.spec,
                 replace(spec, settings=settings),
-                _Open(self, spec.name),
+                _Open(self, spec.name, spec),
                 identify,
                 self._scratch(),
             )
@@ -434,9 +445,24 @@ class _Open:
 
     product: Product
     port: str
+    spec: Port | None = None
+    """The output port; None for a management port."""
 
     def __call__(self, principal: Principal, ref: Ref = LATEST, *, purpose: str = "") -> View:
-        return self.product.open(principal, ref, port=self.port, purpose=purpose)
+        mapping = None
+        if self.spec is not None:
+            self._served(self.spec)
+            mapping = Mapped(self.spec.mapping) if self.spec.mapping else None
+        return self.product.open(principal, ref, port=self.port, purpose=purpose, mapping=mapping)
+
+    def _served(self, spec: Port) -> None:
+        if spec.sunset is not None and self.product.clock().date() >= spec.sunset:
+            newer = self.product.spec.successor(spec)
+            raise RetiredError(
+                f"version {spec.version} of the port {spec.name!r} is not served since {spec.sunset}",
+                where=self.product.spec.id,
+                fix=f"use version {newer.version}" if newer else "ask the product's owner",
+            )
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.product.history()

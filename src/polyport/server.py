@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from polyport.access import View
     from polyport.access.identity import Identify
+    from polyport.descriptor.types import Port
     from polyport.model import Principal, Snapshot
     from polyport.product import Product
 
@@ -76,7 +77,10 @@ def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
     outputs = product.ports(identify)
     served = [port for port in outputs if isinstance(port, Served)]
     for port in served:
-        counted = Counted(port.app(), product.ledger, product.spec.id, port.context.spec.name)
+        spec = port.context.spec
+        newer = _successor(port, served)
+        link = f'<{base}{newer.mount}/>; rel="successor-version"' if newer else ""
+        counted = Counted(port.app(), product.ledger, product.spec.id, spec.name, link=link)
         yield Mount(base + port.mount, app=counted)
         yield Route(base + port.mount, _with_slash)
     management = product.management(identify, outputs)
@@ -84,6 +88,21 @@ def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
         for route in each.routes():
             yield _below(base, route, product, each.name)
     yield Route(base, _document(product, served, identify), methods=["GET"])
+
+
+def _successor(port: Served, served: Sequence[Served]) -> Served | None:
+    """The newest major of the same port, where `port` is an older one."""
+    found = port.context.product.successor(port.context.spec)
+    return next(
+        (
+            p
+            for p in served
+            if found is not None
+            and p.context.spec.version == found.version
+            and p.context.spec.name == found.name
+        ),
+        None,
+    )
 
 
 def _below(base: str, route: BaseRoute, product: Product, port: str) -> BaseRoute:
@@ -150,7 +169,22 @@ def _client_lines(
     product: Product, served: Sequence[Served], base_url: str, dataset: str
 ) -> dict[str, str]:
     base = base_url.rstrip("/") + address(product.spec.id)
-    return {p.context.spec.name: p.client_line(base + p.mount, dataset) for p in served}
+    names = [p.context.spec.name for p in served]
+    return {
+        _label(p.context.spec, names): p.client_line(base + p.mount, _first(p, dataset))
+        for p in served
+    }
+
+
+def _label(spec: Port, names: Sequence[str]) -> str:
+    """The port's name; with its major where there are several."""
+    return f"{spec.name}@{spec.major}" if names.count(spec.name) > 1 else spec.name
+
+
+def _first(port: Served, dataset: str) -> str:
+    """`dataset`, as an older major calls it."""
+    mapping = port.context.spec.mapping
+    return next((old for old, new in mapping.items() if new.source == dataset), dataset)
 
 
 def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8400) -> None:

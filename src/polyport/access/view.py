@@ -19,6 +19,7 @@ from polyport.model import LATEST, Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from polyport.access.mapping import Mapped
     from polyport.access.policy import Policy
     from polyport.access.results import Results
     from polyport.engine import Engine
@@ -69,6 +70,8 @@ class View:
     """Gives the keyed read path of a dataset, where there is one."""
     results: Results | None = None
     """Where aggregates are kept; None: each is computed anew."""
+    mapping: Mapped | None = None
+    """For an older major of a port: its datasets over the published ones. Without `keyed`: that path is not mapped."""
     refusal: AccessError | None = None
     """Why the principal was not let in; raised by each read, which is recorded as denied."""
     still: Callable[[], None] = lambda: None
@@ -77,6 +80,13 @@ class View:
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
     _meters: list[Meter] = field(default_factory=list)
     _closed: bool = False
+    _published: Snapshot = field(init=False)
+    """The snapshot with its own datasets."""
+
+    def __post_init__(self) -> None:
+        self._published = self.snapshot
+        if self.mapping is not None:
+            self.snapshot = self.mapping.shown(self.snapshot)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +106,8 @@ class View:
     @property
     def policy_class(self) -> str:
         """A digest: two principals with the same one see the same rows (for ETags and caches)."""
-        return statements.digest(list(map(self._class, self.snapshot.datasets.values())))
+        older = [self.mapping.digest] if self.mapping else []
+        return statements.digest([*map(self._class, self.snapshot.datasets.values()), *older])
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -107,7 +118,21 @@ class View:
         """What the principal sees of `dataset`, as a digest; `-` where that is nothing."""
         if self.refusal is not None:
             return "-"
-        return self.policy.policy_class(dataset, self.principal, self.purpose)
+        found = self._real(dataset.name)
+        seen = self.policy.policy_class(found, self.principal, self.purpose)
+        if self.mapping is None or seen == "-":
+            return seen
+        grants = self.policy.grants(found, self.principal, self.purpose)
+        real = self.mapping.real(dataset.name, found, dataset.schema.names)
+        shown = any(grant.shows(column) for grant in grants for column in real)
+        return f"{seen}-{self.mapping.digest}-{dataset.name}" if shown else "-"
+
+    def _real(self, name: str) -> Dataset:
+        """The published dataset behind `name`."""
+        if self.mapping is None:
+            return self.dataset(name)
+        self.dataset(name)
+        return self.mapping.source(self._published, name)
 
     def dataset(self, name: str) -> Dataset:
         """The dataset as published.
@@ -270,14 +295,15 @@ class View:
 
     def _secure(self, dataset: str) -> tuple[Relation, Mapping[str, str]]:
         if dataset not in self._secured:
-            found = self.dataset(dataset)
-            files = Files(tuple(self.files(self.snapshot, dataset)), schema=found.schema)
+            found = self._real(dataset)
+            files = Files(tuple(self.files(self._published, found.name)), schema=found.schema)
             try:
                 if self.refusal is not None:
                     raise self.refusal
-                self._secured[dataset] = self.policy.secure(
-                    found, files, self.principal, self.purpose
-                )
+                secured = self.policy.secure(found, files, self.principal, self.purpose)
+                if self.mapping is not None:
+                    secured = self.mapping.relation(dataset, found, *secured)
+                self._secured[dataset] = secured
             except AccessError:
                 self._meter(dataset, ()).finish("denied")
                 raise
@@ -290,13 +316,16 @@ class View:
         _check_names(names, self.schema(dataset).names, dataset)
 
     def _meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
+        found = self._real(dataset)
+        if self.mapping is not None:
+            columns = self.mapping.real(dataset, found, columns)
         read = {
             "product": self.snapshot.product,
             "port": self.port,
             "principal": self.principal.id,
             "purpose": self.purpose,
             "snapshot": self.snapshot.id,
-            "dataset": dataset,
+            "dataset": found.name,
             "columns": columns,
         }
         meter = Meter(self.record, read)
@@ -313,7 +342,9 @@ class View:
         after: Sequence[Any] | None,
     ) -> pa.RecordBatchReader | None:
         """The same rows by the keyed read path; None where it has to be the engine."""
-        index = self.keyed(self.snapshot, dataset) if limit is not None and limit <= SMALL else None
+        if self.mapping is not None or limit is None or limit > SMALL:
+            return None
+        index = self.keyed(self.snapshot, dataset)
         if index is None:
             return None
         rows = self.policy.plain_rows(self.snapshot.datasets[dataset], self.principal, self.purpose)

@@ -272,7 +272,7 @@ def _row(
         "snapshot": {"href": _pin(ask)},
         "describedby": {"href": ask.link("openapi.json")},
     }
-    found = relations(dataset, ask.view, ask.context.product.objects)
+    found = relations(dataset, ask.view, ask.context.objects)
     for name, relation in found.items():
         href = f"{base}/{quote(name, safe='')}" + (
             f"?snapshot={ask.view.snapshot.id}" if ask.pinned else ""
@@ -325,7 +325,7 @@ def related(ask: Ask, dataset: str, identity: bytes, name: str) -> Response:
         NotFoundError: No such row or relation.
         QueryError: As `row` and `page`.
     """
-    found: Mapping[str, Any] = relations(dataset, ask.view, ask.context.product.objects)
+    found: Mapping[str, Any] = relations(dataset, ask.view, ask.context.objects)
     if name not in found:
         raise NotFoundError(
             f"{dataset!r} has no relation {name!r}",
