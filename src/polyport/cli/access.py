@@ -6,7 +6,9 @@ import click
 
 from polyport.cli.lazy import Lazy, LazyGroup
 
-SUBCOMMANDS: dict[str, Lazy] = {}
+SUBCOMMANDS = {
+    "key": Lazy("polyport.cli.access_keys", "API keys: create, list, rotate, revoke"),
+}
 
 
 @click.group(cls=LazyGroup, found=SUBCOMMANDS)
