@@ -1,4 +1,4 @@
-"""Bearer tokens of OpenID Connect issuers: verified here with the issuer's own keys, which are asked for as they rotate.
+"""Bearer tokens of OpenID Connect issuers: verified with the issuer's own keys, which are asked for as they rotate.
 
 OpenID Connect Discovery 1.0, RFC 7517 (JWK), RFC 7519 (JWT), RFC 8725 (what to refuse).
 """
@@ -98,7 +98,7 @@ class Issuers:
         """Who comes with `token`.
 
         Raises:
-            AuthenticationError: It is none, not signed by an issuer, not for us, expired; or its issuer cannot be asked.
+            AuthenticationError: It is none, not signed by an issuer, not for us, expired; or the issuer is gone.
         """
         mark = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         found = self._right.get(mark)
@@ -150,7 +150,7 @@ class _Issuer:
     """What tells its names from those of other issuers; empty where it is the only one."""
     clock: Callable[[], float]
     _keys: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    _seen: float = -STALE
+    _seen: float = float("-inf")
     _asked: float = float("-inf")
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -167,7 +167,7 @@ class _Issuer:
     def keys(self) -> Mapping[str, Mapping[str, Any]]:
         """Its keys by id, not older than ten minutes; a day, while it cannot be asked."""
         if self.clock() - self._seen > FRESH:
-            self._ask()
+            self._ask(wait=not self._keys)
         return self._keys if self.clock() - self._seen < STALE else {}
 
     def key(self, header: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -178,7 +178,7 @@ class _Issuer:
         """
         kid = header.get("kid")
         known = self.keys()
-        if kid is not None and kid not in known:
+        if isinstance(kid, str) and kid not in known:
             self._ask()
             known = self.keys()
         if not known:
@@ -195,9 +195,14 @@ class _Issuer:
             raise _refused("its algorithm is not that of its key")
         return kid, found
 
-    def _ask(self) -> None:
-        """Ask for the keys; not more often than every few seconds, by one thread, and what is known stays known."""
-        with self._lock:
+    def _ask(self, *, wait: bool = True) -> None:
+        """Ask for the keys, if they were not just asked for; what is known stays known.
+
+        One thread asks; the others wait for it, or go on with what is known.
+        """
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
             now = self.clock()
             if now - self._asked < PAUSE:
                 return
@@ -206,6 +211,8 @@ class _Issuer:
             if found:
                 same = {k: self._keys[k] for k, v in found.items() if self._keys.get(k) == v}
                 self._keys, self._seen = {**found, **same}, self.clock()
+        finally:
+            self._lock.release()
 
     def _found(self) -> dict[str, Mapping[str, Any]]:
         """The keys as the issuer tells them now; none where it cannot be asked, or answers something else."""
@@ -255,6 +262,23 @@ def _safe(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL)
 
 
+def issuers(identity: Mapping[str, Any]) -> Issuers | None:
+    """The issuers of the block `identity` of a `mesh.yaml`; None where it names none.
+
+    Raises:
+        ConfigurationError: Two cannot be told apart, or an address cannot be used.
+        MissingExtraError: The extra `oidc` is not installed.
+    """
+    listed = identity.get("oidc") or ()
+    found = [Settings(**{**each, "audience": _texts(each["audience"])}) for each in listed]
+    roles = {role: _texts(entries) for role, entries in (identity.get("roles") or {}).items()}
+    return Issuers(found, roles) if found else None
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def _check_address(url: str) -> None:
     if not _safe(url) or "#" in url or "?" in url:
         raise ConfigurationError(
@@ -299,11 +323,12 @@ def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _jwk(key: Mapping[str, Any], algorithm: str) -> jwt.PyJWK:
-    jwt = _library()
+    library = _library()
     try:
-        return jwt.PyJWK(dict(key), algorithm)
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        made: jwt.PyJWK = library.PyJWK(dict(key), algorithm)
+    except (library.PyJWTError, ValueError, TypeError, KeyError):
         raise _refused("its issuer's key cannot be read") from None
+    return made
 
 
 def _decoded(token: str, key: jwt.PyJWK, algorithm: str, given: Settings) -> Mapping[str, Any]:
