@@ -111,10 +111,11 @@ def test_revoked_by_another_process(control, tmp_path):
     key, text = keys.create(control, ANN, by="owner")
     assert keys.authenticate(control, text) == ANN
     code = f"""
+        from pathlib import Path
         from polyport.access import keys
         from polyport.access.control import Control
         from polyport.ledger import Ledger
-        ledger = Ledger({str(tmp_path / "ledger.sqlite")!r})
+        ledger = Ledger(Path({str(tmp_path / "ledger.sqlite")!r}))
         keys.revoke(Control(ledger.journal), {key.id!r}, by="owner")
         ledger.close()
     """
