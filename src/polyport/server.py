@@ -199,7 +199,7 @@ def login(products: Sequence[Product], at: Listening) -> Identity:
         raise ConfigurationError(
             f"on {at.host!r} others can reach it, and nobody can log in",
             where="serve --host",
-            fix="polyport access key create PRINCIPAL --role ROLE; or identity.oidc in mesh.yaml; or serve on 127.0.0.1",
+            fix="polyport access key create PRINCIPAL --role ROLE; or identity.oidc in mesh.yaml; or 127.0.0.1",
         )
     owner = at.local and issuers is None and at.identity.get("local_owner", True) is not False
     return Identity(control, issuers, owner)
