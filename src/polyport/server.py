@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,7 +14,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
-from polyport.access.identity import LOOPBACK, local_owner
+from polyport.access import keys, oidc
+from polyport.access.identity import LOOPBACK, Identity, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.model import OWNER_ROLE
 from polyport.ports.counted import Counted, noting
@@ -21,7 +23,8 @@ from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
 from polyport.ports.output import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -187,21 +190,76 @@ def _first(port: Served, dataset: str) -> str:
     return next((old for old, new in mapping.items() if new.source == dataset), dataset)
 
 
-def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8400) -> None:
-    """Serve until interrupted.
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where `serve` listens, and who is let in."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    certificate: Path | None = None
+    """The TLS certificate's PEM file, with its chain; None: what is sent can be read on the way."""
+    certificate_key: Path | None = None
+    """The PEM file of its private key; None: it is in `certificate`."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """The block `identity` of `mesh.yaml`."""
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK
+
+    @property
+    def base(self) -> str:
+        """Its address."""
+        name = self.host.strip("[]")
+        name = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.certificate else 'http'}://{name}:{self.port}"
+
+
+def login(products: Sequence[Product], at: Listening) -> Identity:
+    """Who is let in.
 
     Raises:
-        ConfigurationError: The address is not this machine's own (there is no login yet), or it is in use.
+        ConfigurationError: There is no product; others can reach it, and there is neither a key nor an issuer to know
+            them by; or two issuers cannot be told apart.
+        MissingExtraError: There are issuers, and the extra `oidc` is not installed.
+        StoreError: The ledger cannot be read.
+    """
+    if not products:
+        raise ConfigurationError("there is no product to serve", fix="the folder of one, or a mesh")
+    control = products[0].control
+    issuers = oidc.issuers(at.identity)
+    if not at.local and issuers is None and not keys.usable(control):
+        raise ConfigurationError(
+            f"on {at.host!r} others can reach it, and nobody can log in",
+            where="serve --host",
+            fix="polyport access key create PRINCIPAL --role ROLE; or identity.oidc in mesh.yaml; or 127.0.0.1",
+        )
+    owner = at.local and issuers is None and at.identity.get("local_owner", True) is not False
+    return Identity(control, issuers, owner)
+
+
+def serve(
+    products: Sequence[Product], at: Listening | None = None, *, identify: Identify | None = None
+) -> None:
+    """Serve until interrupted, those that `identify` lets in (default: `login`).
+
+    Raises:
+        ConfigurationError: Others can reach it, and nobody can log in; the address or TLS cannot be used.
     """
     import uvicorn  # noqa: PLC0415 - the server is needed by one command only
 
-    check_address(host, port)
+    at = at or Listening()
+    identify = identify or login(products, at)
+    check_address(at)
     for product in products:
         product.speed_up()
     uvicorn.run(
-        create_app(products),
-        host=host.strip("[]"),
-        port=port,
+        create_app(products, identify=identify, hosts=LOOPBACK if at.local else ("*",)),
+        host=at.host.strip("[]"),
+        port=at.port,
+        ssl_certfile=at.certificate,
+        ssl_keyfile=at.certificate_key,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -210,18 +268,16 @@ def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8
     )
 
 
-def check_address(host: str, port: int) -> None:
+def check_address(at: Listening) -> None:
     """Make sure that `serve` can use the address.
 
     Raises:
-        ConfigurationError: It is not this machine's own (there is no login yet), or it is in use.
+        ConfigurationError: It is in use, or is not this machine's; or TLS cannot be set up.
     """
-    if host not in LOOPBACK:
-        raise ConfigurationError(
-            f"there is no login yet, so {host!r} is refused",
-            where="serve --host",
-            fix="serve on 127.0.0.1; only this machine can reach it",
-        )
+    if at.certificate:
+        _check_certificate(at.certificate, at.certificate_key)
+    host, port = at.host, at.port
+    import errno  # noqa: PLC0415
     import socket  # noqa: PLC0415
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -229,11 +285,25 @@ def check_address(host: str, port: int) -> None:
         try:
             probe.bind((host.strip("[]"), port))
         except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
             raise ConfigurationError(
                 f"{host}:{port} cannot be used: {error.strerror}",
-                where="serve --port",
-                fix=f"polyport serve --port {port + 1}",
+                where="serve --port" if taken else "serve --host",
+                fix=f"polyport serve --port {port + 1}" if taken else "an address of this machine",
             ) from error
+
+
+def _check_certificate(certificate: Path, key: Path | None) -> None:
+    import ssl  # noqa: PLC0415
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:  # SSLError is one
+        raise ConfigurationError(
+            f"TLS cannot be set up: {error.strerror or error}",
+            where="serve --tls-cert",
+            fix="a PEM certificate with its chain, and its private key (without a password)",
+        ) from error
 
 
 def _root(_: Request, products: Sequence[Product]) -> Response:
