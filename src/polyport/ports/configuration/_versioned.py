@@ -60,7 +60,7 @@ class Versioned:
             Route(f"{self.path}/versions", self._reading(self._versions)),
             Route(f"{self.path}/versions/{{version}}", self._reading(self._version)),
             Route(f"{self.path}/difference", self._reading(self._difference)),
-            Route(f"{self.path}/revert", guarded(self._revert, ("POST",))),
+            Route(f"{self.path}/versions/{{version}}/revert", guarded(self._revert, ("POST",))),
         ]
 
     def operations(self) -> list[Operation]:
@@ -69,22 +69,24 @@ class Versioned:
         schema = {k: v for k, v in self.schema.items() if k != "$defs"}
         put = _object({self.part: schema, "note": note}, self.part)
         put["$defs"] = self.schema.get("$defs", {})
-        number = {"type": "integer", "minimum": 1}
-        revert = _object({"version": number, "note": note}, "version")
+        revert = {
+            "type": "object",
+            "properties": {"note": note},
+            "additionalProperties": False,
+        }
+        numbered = f"{self.path}/versions/{{version}}"
         return [
             Operation("GET", self.path, f"The {self.part} that hold, with their version"),
             Operation("PUT", self.path, f"Change the {self.part}", body=put, conditional=True),
             Operation("GET", f"{self.path}/versions", "All versions, newest first"),
-            Operation("GET", f"{self.path}/versions/{{version}}", "One version, whole"),
+            Operation("GET", numbered, "One version, whole"),
             Operation(
                 "GET",
                 f"{self.path}/difference",
                 "What one version changed in another",
                 query={"from": "Its number; default: the one before", "to": "Default: the newest"},
             ),
-            Operation(
-                "POST", f"{self.path}/revert", "Go back to a version", body=revert, conditional=True
-            ),
+            Operation("POST", f"{numbered}/revert", "Go back to it", body=revert, conditional=True),
         ]
 
     def _reading(self, answer: Callable[[Request], Response]) -> Any:
@@ -135,10 +137,8 @@ class Versioned:
         return self._changed(before, made)
 
     def _back(self, request: Request, by: str, body: Mapping[str, Any]) -> Response:
-        _only(body, ("version", "note"))
-        number = body.get("version")
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise QueryError("the member 'version' is not a number", fix='send {"version": 1}')
+        _only(body, ("note",))
+        number = self._numbered(request.path_params["version"]).number
         before = self._based(request)
         wanted = Change(before.number, by, _note(body))
         product, journal = self.context.product, self.context.ledger.journal

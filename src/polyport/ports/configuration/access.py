@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from polyport.ports.management import Content, ManagementContext
 
 _ASKED = {
-    "principal": "The id of who would read",
+    "principal": "The id of who would read; default: you",
     "role": "A role that the platform vouches for; may be repeated",
     "team": "A team of the principal; may be repeated",
     "attribute": "`NAME=VALUE`: what a filter calls `principal.NAME`; may be repeated",
@@ -71,7 +71,8 @@ class AccessPort:
         steering(self.context, principal, "ask what others see")
         given = _given(pairs(request))
         first = next((p.name for p in self.context.product.outputs), "")
-        question = Question(_principal(given), _one(given, "port") or first, _one(given, "purpose"))
+        asked = _principal(given) if given.get("principal") else principal
+        question = Question(asked, _one(given, "port") or first, _one(given, "purpose"))
         product, control = self.context.product, self.context.control
         found = explain(
             product,
@@ -112,11 +113,8 @@ def _principal(given: Mapping[str, list[str]]) -> Principal:
     """Who is asked about.
 
     Raises:
-        QueryError: Nobody is named, or an attribute is not `name=value`.
+        QueryError: An attribute is not `name=value`.
     """
-    name = _one(given, "principal")
-    if not name:
-        raise QueryError("nobody is named", fix="?principal=ID&role=ROLE")
     attributes = {}
     for text in given.get("attribute", ()):
         key, equals, value = text.partition("=")
@@ -124,4 +122,4 @@ def _principal(given: Mapping[str, list[str]]) -> Principal:
             raise QueryError(f"{text[:60]!r} is not NAME=VALUE", fix="attribute=studio=Fox")
         attributes[key] = value
     roles, teams = (frozenset(given.get(k, ())) for k in ("role", "team"))
-    return Principal(name, roles, attributes, teams)
+    return Principal(_one(given, "principal"), roles, attributes, teams)
