@@ -14,11 +14,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
-from polyport.access import keys, oidc
+from polyport.access import keys, lifecycle, oidc
 from polyport.access.identity import LOOPBACK, Identity, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.model import OWNER_ROLE
 from polyport.ports.counted import Counted, noting
+from polyport.ports.deprecated import Deprecated
 from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
 from polyport.ports.output import Served
 
@@ -84,7 +85,7 @@ def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
         newer = _successor(port, served)
         link = f'<{base}{newer.mount}/>; rel="successor-version"' if newer else ""
         counted = Counted(port.app(), product.ledger, product.spec.id, spec.name, link=link)
-        yield Mount(base + port.mount, app=counted)
+        yield Mount(base + port.mount, app=_in_its_state(counted, product))
         yield Route(base + port.mount, _with_slash)
     management = product.management(identify, outputs)
     for each in management:
@@ -112,12 +113,23 @@ def _below(base: str, route: BaseRoute, product: Product, port: str) -> BaseRout
     """A management port's route, at its place and counted."""
     if not isinstance(route, Route | Mount):
         raise TypeError(f"the port {port!r} has a route that is neither Route nor Mount: {route!r}")
-    counted = Counted(route.app, product.ledger, product.spec.id, port)
+    counted = _in_its_state(Counted(route.app, product.ledger, product.spec.id, port), product)
     return (
         Route(base + route.path, counted)
         if isinstance(route, Route)
         else Mount(base + route.path, counted)
     )
+
+
+def _in_its_state(app: ASGIApp, product: Product) -> ASGIApp:
+    """`app`; where the product is deprecated, its answers say so."""
+    if lifecycle.status(product.spec) != "deprecated":
+        return app
+    since = lifecycle.deprecated_since(product.spec)
+    if since is None:  # a date is wanted: the newest snapshot's is the latest that is sure
+        history = product.history()
+        since = history[-1].committed_at if history else product.clock()
+    return Deprecated(app, since, lifecycle.successor(product.spec))
 
 
 class _Fence:

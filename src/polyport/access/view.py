@@ -11,7 +11,7 @@ import pyarrow as pa
 from polyport.access import fit, statements
 from polyport.access.meter import Meter, Outcome
 from polyport.access.statements import Measure, Order
-from polyport.errors import AccessError, NotFoundError, QueryError
+from polyport.errors import AccessError, NotFoundError, QueryError, SizeError
 from polyport.expression import And, quote
 from polyport.expression import columns as named_columns
 from polyport.model import LATEST, Files
@@ -76,6 +76,8 @@ class View:
     """Why the principal was not let in; raised by each read, which is recorded as denied."""
     still: Callable[[], None] = lambda: None
     """Raises AccessError where what let the principal in no longer holds; asked before each read and each batch."""
+    rows_limit: int = 0
+    """How many rows one read may give; 0: any number."""
     _secured: dict[str, tuple[Relation, Mapping[str, str]]] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
     _meters: list[Meter] = field(default_factory=list)
@@ -171,7 +173,7 @@ class View:
         """Column -> how it is masked, in words, for those that are."""
         return self._secure(dataset)[1]
 
-    def scan(
+    def scan(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
         dataset: str,
         *,
@@ -180,21 +182,25 @@ class View:
         order: Sequence[Order] = (),
         limit: int | None = None,
         after: Sequence[Any] | None = None,
+        spare: int = 0,
     ) -> pa.RecordBatchReader:
         """Rows, `columns` (default: all visible) in the order asked. Streams; metered as it is read.
 
         `order` may name columns that are not shown. `after`: the values of the `order` columns of the last row
         already seen: only rows that come after it (keyset paging; the order should end in the key to be total).
+        `spare`: how many of `limit` are read to tell how the rows go on, and are not given.
 
         Raises:
             NotFoundError, AccessError: As `schema`.
             QueryError: An unknown column, or a value that does not fit its column.
+            SizeError: More rows than one read may give.
         """
         shown = tuple(columns) or tuple(self.schema(dataset).names)
         self.still()
         self._known(dataset, (*shown, *_used(where), *(o.column for o in order)))
         fit.check(where, self.schema(dataset), dataset)
-        found = self._keyed(dataset, shown, where, order, limit, after)
+        most = self._most(limit, spare)
+        found = None if most else self._keyed(dataset, shown, where, order, limit, after)
         if found is not None:
             return found
         sql, params = statements.scan(
@@ -206,7 +212,7 @@ class View:
             after=after,
             taken=self._params(dataset),
         )
-        return self._run(dataset, shown, sql, params)
+        return self._run(dataset, shown, (sql, params), most)
 
     def aggregate(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
@@ -218,11 +224,12 @@ class View:
         having: Expression | None = None,
         order: Sequence[Order] = (),
         limit: int | None = None,
+        spare: int = 0,
     ) -> pa.RecordBatchReader:
         """One row a group: its `group` columns, then the measures. `having` and `order` name either.
 
         Raises:
-            NotFoundError, AccessError, QueryError: As `scan`.
+            NotFoundError, AccessError, QueryError, SizeError: As `scan`.
         """
         measured = [m.column for m in measures if m.column]
         self._known(dataset, (*group, *measured, *_used(where)))
@@ -242,14 +249,17 @@ class View:
             taken=self._params(dataset),
         )
         read = tuple(dict.fromkeys((*group, *measured)))
+        most = self._most(limit, spare)
         if self.results is None:
-            return self._run(dataset, read, sql, params)
+            return self._run(dataset, read, (sql, params), most)
         self.still()
         sight = self._class(self.dataset(dataset))
         key = (self.snapshot.id, dataset, sight, sql, tuple(params.items()))
         kept = self.results.get(key)
         if kept is None:
-            return self.results.keep(key, self._run(dataset, read, sql, params))
+            return self.results.keep(key, self._run(dataset, read, (sql, params), most))
+        if most and kept.num_rows > most:
+            raise self._too_many(dataset)
         meter = self._meter(dataset, read)
         meter.rows, meter.bytes = kept.num_rows, kept.nbytes
         meter.finish("ok")
@@ -285,10 +295,12 @@ class View:
         """Record a read of bytes that this view's policy class rendered before (a cached export).
 
         Raises:
-            NotFoundError, AccessError: As `schema`.
+            NotFoundError, AccessError, SizeError: As `scan`.
         """
         self._secure(dataset)
         self.still()
+        if self.rows_limit and rows > self.rows_limit:
+            raise self._too_many(dataset)
         meter = self._meter(dataset, tuple(columns))
         meter.rows, meter.bytes = rows, size
         meter.finish("ok")
@@ -363,9 +375,27 @@ class View:
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
 
     def _run(
-        self, dataset: str, columns: tuple[str, ...], sql: str, params: Mapping[str, Any]
+        self,
+        dataset: str,
+        columns: tuple[str, ...],
+        statement: tuple[str, Mapping[str, Any]],
+        most: int,
     ) -> pa.RecordBatchReader:
-        return self._metered(dataset, columns, sql, {dataset: self._secure(dataset)[0]}, params)
+        relations = {dataset: self._secure(dataset)[0]}
+        return self._metered(dataset, columns, statement, relations, most)
+
+    def _most(self, limit: int | None, spare: int) -> int:
+        """How many rows the engine may give; 0 where what is asked cannot be too many."""
+        most = self.rows_limit + spare if self.rows_limit else 0
+        return 0 if limit is not None and limit <= most else most
+
+    def _too_many(self, dataset: str) -> SizeError:
+        self._meter(dataset, ()).finish("denied")
+        return SizeError(
+            f"this read gives more rows than the {self.rows_limit:,} that {self.principal.id} may read at once",
+            where=dataset,
+            fix="ask for fewer: filter, or read page by page",
+        )
 
     def _common_key(self, before: View, dataset: str) -> tuple[str, ...]:
         """The key, if it is seen as it is on both sides: a masked one may have one value in all rows."""
@@ -377,17 +407,23 @@ class View:
         mine, _ = self._secure(dataset)
         theirs, _ = before._secure(dataset)
         relations = {"_after": mine, "_before": statements.renamed(theirs, "b")}
-        return self._metered(dataset, tuple(self.schema(dataset).names), sql, relations, {})
+        columns = tuple(self.schema(dataset).names)
+        return self._metered(dataset, columns, (sql, {}), relations, self.rows_limit)
 
     def _metered(
         self,
         dataset: str,
         columns: tuple[str, ...],
-        sql: str,
+        statement: tuple[str, Mapping[str, Any]],
         relations: Mapping[str, Relation],
-        params: Mapping[str, Any],
+        most: int,
     ) -> pa.RecordBatchReader:
         self.still()
+        sql, params = statement
+        if most:  # counted first, for nothing may leave of a read that is too large
+            counted = self.engine.query(statements.more_than(sql, most), relations, params)
+            if counted.read_all().num_rows:
+                raise self._too_many(dataset)
         meter = self._meter(dataset, columns)
         try:
             reader = self.engine.query(sql, relations, params)

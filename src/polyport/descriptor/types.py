@@ -240,6 +240,10 @@ class Settings:
     roles: Mapping[str, Role] = field(default_factory=dict)
     agreements: Literal["required", "optional"] = "required"
     """`access.agreements`: whether a role is enough where no data sharing agreement is active."""
+    requests_per_minute: int = 0
+    """`limits.requests_per_minute`: of one principal; 0: any number."""
+    rows_per_read: int = 0
+    """`limits.rows_per_read`: how many rows one read may give; 0: any number."""
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

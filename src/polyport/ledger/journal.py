@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import sqlalchemy as sa
 
+from polyport.errors import ConflictError
 from polyport.ledger.database import METADATA, told
 from polyport.model import Entry
 
@@ -46,11 +47,21 @@ class Journal:
         self._watch = _Watch(engine) if engine.dialect.name == "sqlite" else None
 
     def append(
-        self, kind: Kind, name: str, document: Mapping[str, Any], *, product: str = "", by: str
+        self,
+        kind: Kind,
+        name: str,
+        document: Mapping[str, Any],
+        *,
+        product: str = "",
+        by: str,
+        based: int | None = None,
     ) -> Entry:
         """Write an entry; on disk when this returns.
 
+        `based`: the number of the newest entry of this kind, product and name (0: none) that it was made from.
+
         Raises:
+            ConflictError: Another entry than `based` is the newest; nothing was written.
             StoreError: It cannot be written.
         """
         at = datetime.now(UTC)
@@ -63,6 +74,15 @@ class Journal:
             "document": json.dumps(document, ensure_ascii=False, default=str),
         }
         with told("written"), self._engine.begin() as connection:
+            if based is not None:
+                _lock(connection)
+                newest = connection.execute(_newest(kind, product, name)).scalar_one()
+                if newest != based:
+                    raise ConflictError(
+                        f"{kind} {name!r} was changed by somebody else since",
+                        where=product,
+                        fix="read it again, and change what it is now",
+                    )
             (seq,) = connection.execute(sa.insert(_JOURNAL).values(row)).inserted_primary_key or (
                 0,
             )
@@ -113,6 +133,22 @@ class Journal:
 
 
 _NEWEST = sa.select(sa.func.coalesce(sa.func.max(_JOURNAL.c.seq), 0))
+
+
+def _lock(connection: sa.Connection) -> None:
+    """Let nobody else write to the journal until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        # The driver begins a transaction at the first write only: the lock has to be there before what is read.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _newest(kind: Kind, product: str, name: str) -> sa.Select[Any]:
+    chosen = sa.and_(
+        _JOURNAL.c.kind == kind, _JOURNAL.c.product == product, _JOURNAL.c.name == name
+    )
+    return sa.select(sa.func.coalesce(sa.func.max(_JOURNAL.c.seq), 0)).where(chosen)
 
 
 class _Watch:
