@@ -72,7 +72,7 @@ class FilesPort:
         return found
 
     def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
-        """pandas reads the CSV file, DuckDB the Parquet file, where they are offered."""
+        """Lines for pandas, which reads the CSV file, and DuckDB, the Parquet file, where offered."""
         suffixes = {form.suffix for form in self.formats}
         stem = f"{base_url}/{quote(dataset, safe='')}"
         found: dict[str, str] = {}
