@@ -81,7 +81,8 @@ def _show(document: Mapping[str, Any]) -> None:
     marks = {"pass": console.good("✓"), "fail": console.bad("✗"), "unknown": console.warning("?")}
     console.say(console.bold(document["product"]))
     for clause in document["clauses"]:
-        console.say(f"  {marks[clause['status']]} {clause['sentence']}: {clause['evidence']}")
+        console.say(f"  {marks[clause['status']]} {clause['sentence']}")
+        console.say(f"      {console.dim(clause['evidence'])}")
         if clause.get("fix"):
             console.say(f"      {console.dim('fix:')} {clause['fix']}")
     states = [clause["status"] for clause in document["clauses"]]

@@ -142,20 +142,16 @@ def _accessible(facts: Facts) -> Clause:
 
 
 def _together(facts: Facts) -> Clause:
-    sentence = "It works together with other products: shared terms, identifiers, or reads"
+    sentence = "It works together with other products: columns share terms or global identifiers"
     shared = sorted(_meanings(facts.product) & _others(facts.around))
-    keys = sorted(_references(facts.product) & _keys(facts.around))
-    linked = len(_upstream(facts)) + len(_downstream(facts))
-    if shared or keys:
-        said = f"{_count(len(shared), 'meaning')} and {_count(len(keys), 'key column')} are shared with other products"
-        return Clause("works-together", sentence, "pass", said, details=(*shared, *keys))
-    fix = (
-        "refer columns to terms of the mesh's glossary (authoritativeDefinitions: /glossary/{term})"
-    )
+    if shared:
+        said = f"{_count(len(shared), 'meaning')} shared with columns of other products"
+        return Clause("works-together", sentence, "pass", said, details=tuple(shared))
+    fix = "refer columns to the mesh's glossary (authoritativeDefinitions: /glossary/{term})"
     if not facts.around.products or facts.around.unread:
         said = "the other products of its mesh are not known here"
         return Clause("works-together", sentence, "unknown", said, fix)
-    said = f"no column shares a meaning or a key with another product ({linked} read or are read)"
+    said = "no column means by reference what one of another product means"
     return Clause("works-together", sentence, "fail", said, fix)
 
 
@@ -371,19 +367,6 @@ def _meanings(spec: DataProduct) -> set[str]:
 
 def _others(around: Surroundings) -> set[str]:
     return {meant for other in around.products.values() for meant in _meanings(other)}
-
-
-def _references(spec: DataProduct) -> set[str]:
-    """Key columns, and columns of relationships: what rows of different products can be joined by."""
-    found: set[str] = set()
-    for one in spec.objects.values():
-        found |= {*one.key, *(c for r in one.relationships for c in r.columns)}
-        found |= {p.name for p in one.properties if p.unique}
-    return found
-
-
-def _keys(around: Surroundings) -> set[str]:
-    return {name for other in around.products.values() for name in _references(other)}
 
 
 def _count(number: int, noun: str) -> str:
