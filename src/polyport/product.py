@@ -20,6 +20,7 @@ from polyport.access.limits import Requests
 from polyport.access.mapping import Mapped
 from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
+from polyport.descriptor.types import Surroundings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
 from polyport.errors import (
@@ -73,6 +74,8 @@ class Product:
     """What identifiers of products begin with; empty: they are URNs."""
     neighbour: Callable[[str], Product] | None = None
     """Gives another product of the mesh by its id."""
+    around: Callable[[], Surroundings] = Surroundings
+    """Gives the mesh around it."""
     opened: list[OutputPort] = field(default_factory=list)
     """The output ports made so far: closed with the product."""
     results: Results | None = None
@@ -340,6 +343,8 @@ class Product:
                     outputs,
                     f"/products/{quote(self.spec.id, safe='')}",
                     self.identifier,
+                    self.around,
+                    made,
                 )
                 made.append(ports.load(group, name)(context))
         return made

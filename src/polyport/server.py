@@ -17,14 +17,14 @@ from starlette.routing import Mount, Route
 from polyport.access import keys, lifecycle, oidc
 from polyport.access.identity import LOOPBACK, Identity, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
-from polyport.model import OWNER_ROLE
 from polyport.ports.counted import Counted, noting
 from polyport.ports.deprecated import Deprecated
-from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
+from polyport.ports.http import HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.information.metadata import MetadataPort, catalog, glossary
 from polyport.ports.output import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from polyport.access import View
     from polyport.access.identity import Identify
     from polyport.descriptor.types import Port
-    from polyport.model import Principal, Snapshot
     from polyport.product import Product
 
 HAL = "application/hal+json"
@@ -58,8 +56,10 @@ def create_app(
     without a login through a name that it makes point here; nor are those that a browser says come from such a page.
     """
     routes: list[BaseRoute] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
+    metadata: list[MetadataPort] = []
     for product in products:
-        routes += _routes(product, noting(identify))
+        routes += _routes(product, noting(identify), metadata)
+    routes += _node(metadata, products)
     routes.append(Route("/{path:path}", _nothing_here))
     return Starlette(
         routes=routes,
@@ -76,7 +76,9 @@ def create_app(
     )
 
 
-def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
+def _routes(
+    product: Product, identify: Identify, metadata: list[MetadataPort]
+) -> Iterator[BaseRoute]:
     base = address(product.spec.id)
     outputs = product.ports(identify)
     served = [port for port in outputs if isinstance(port, Served)]
@@ -91,7 +93,21 @@ def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
     for each in management:
         for route in each.routes():
             yield _below(base, route, product, each.name)
-    yield Route(base, _document(product, served, identify), methods=["GET"])
+    for each in management:
+        if isinstance(each, MetadataPort):
+            metadata.append(each)
+            counted = Counted(each.document, product.ledger, product.spec.id, each.name)
+            yield Route(base, counted)
+
+
+def _node(metadata: Sequence[MetadataPort], products: Sequence[Product]) -> Iterator[BaseRoute]:
+    """What the node tells of all its products."""
+    name = next((p.around().name for p in products), "") or "this node"
+    listed, words = guarded(catalog(metadata, name)), guarded(glossary(metadata))
+    for path in ("/catalog", "/catalog.jsonld", "/catalog.ttl"):
+        yield Route(path, listed)
+    yield Route("/glossary", words)
+    yield Route("/glossary/{term}", words)
 
 
 def _successor(port: Served, served: Sequence[Served]) -> Served | None:
@@ -321,82 +337,13 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
 def _root(_: Request, products: Sequence[Product]) -> Response:
     links = {
         "self": {"href": "/"},
+        "catalog": {"href": "/catalog"},
+        "glossary": {"href": "/glossary"},
         "product": [
             {"href": address(p.spec.id), "name": p.spec.id, "title": p.spec.name} for p in products
         ],
     }
     return JSONResponse({"_links": links}, media_type=HAL)
-
-
-def _document(
-    product: Product, served: Sequence[Served], identify: Identify
-) -> Callable[[Request], Response]:
-    """What a product is, and what of its data the asker may see; how many rows there are, is told to the owner."""
-    spec = product.spec
-
-    def document(request: Request) -> Response:
-        base = address(spec.id)
-        principal, purpose = identify(request)
-        history = product.history()
-        seen = _seen(product, history[-1], principal, purpose) if history else ()
-        body = {
-            "_links": {
-                "self": {"href": base},
-                "up": {"href": "/"},
-                "port": [_port(base, p) for p in served],
-            },
-            "id": spec.id,
-            "name": spec.name,
-            "domain": spec.domain,
-            "version": spec.version,
-            "status": spec.status,
-            "purpose": spec.purpose,
-            "datasets": seen,
-            "snapshots": [_snapshot(s, principal) for s in reversed(history)],
-            "clients": _client_lines(product, served, str(request.base_url), seen[0]["name"])
-            if seen
-            else {},
-        }
-        return JSONResponse(body, headers=_MINE, media_type=HAL)
-
-    return document
-
-
-_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
-
-
-def _port(base: str, port: Served) -> dict[str, str]:
-    spec = port.context.spec
-    return {"href": f"{base}{port.mount}/", "name": spec.name, "title": spec.description}
-
-
-def _seen(
-    product: Product, newest: Snapshot, principal: Principal, purpose: str
-) -> list[dict[str, Any]]:
-    with product.open(principal, newest.id, port="document", purpose=purpose) as view:
-        return [_dataset(product, view, name) for name in view.datasets]
-
-
-def _dataset(product: Product, view: View, name: str) -> dict[str, Any]:
-    promised, shown = product.spec.objects.get(name), view.schema(name).names
-    found = view.dataset(name)
-    told = {"rows": found.rows} if OWNER_ROLE in view.principal.roles else {}
-    return {
-        "name": name,
-        "description": promised.description if promised else "",
-        "key": list(found.key) if set(found.key) <= set(shown) else [],
-        **told,
-    }
-
-
-def _snapshot(snapshot: Snapshot, principal: Principal) -> dict[str, Any]:
-    rows = {d.name: d.rows for d in snapshot.datasets.values()}
-    return {
-        "sequence": snapshot.sequence,
-        "id": snapshot.id,
-        "committed_at": snapshot.committed_at.isoformat(),
-        **({"rows": rows} if OWNER_ROLE in principal.roles else {}),
-    }
 
 
 def _with_slash(request: Request) -> Response:

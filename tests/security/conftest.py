@@ -25,6 +25,7 @@ FILES = {
           - {name: rest, type: rest, version: 1.0.0, contractId: films}
           - {name: files, type: files, version: 1.0.0, contractId: films}
         team: {name: Testing, members: [{username: ann@example.com, role: owner}]}
+        context: {verifiedStatements: [{question: Which film cost most?, answer: "CANARY Heat, 60.25"}]}
         """,
     "contracts/films.odcs.yaml": """
         apiVersion: v3.2.0

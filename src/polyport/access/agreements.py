@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Decision: TypeAlias = Literal["requested", "approved", "refused", "revoked"]
 State: TypeAlias = Literal["requested", "approved", "active", "expired", "refused", "revoked"]
 ANY_PORT = "*"
+ANY_OUTPUT = ("product", "metadata", "definition")
+"""Ports for which an agreement on any output port is enough: they show no more than that one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,11 @@ class Agreement:
         return bool(self.team) and self.team in principal.teams
 
     def for_port(self, port: str) -> bool:
-        """Whether it holds for the output port; another product that reads within the mesh asks for any of them."""
-        return port == "product" or ANY_PORT in self.ports or port in self.ports
+        """Whether it holds for the output port; another product that reads within the mesh asks for any of them.
+
+        So do the ports that only tell of the data.
+        """
+        return port in ANY_OUTPUT or ANY_PORT in self.ports or port in self.ports
 
 
 def agreement(entry: Entry) -> Agreement:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from polyport.cli import console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from polyport.descriptor.types import DataProduct
     from polyport.errors import Diagnostic
@@ -25,17 +25,70 @@ FORMATS = ("text", "json", "sarif", "github")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="What to print.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
-def check(path: Path, form: str, as_json: bool, strict: bool) -> None:
+@click.option("--definition", is_flag=True, help="Is it a data product? Clause by clause.")
+@click.option("--omms", is_flag=True, help="With --definition: as a Bitol OMMS draft document.")
+def check(path: Path, form: str, as_json: bool, strict: bool, definition: bool, omms: bool) -> None:
     """Find mistakes in a product's folder, a mesh, or one ODPS, ODCS or polyport.yaml file, before you build.
 
-    Exits with 2 where there are errors.
+    Exits with 2 where there are errors, or where a clause of the definition fails.
     """
+    if omms and not definition:
+        raise click.UsageError("--omms goes with --definition")
+    if definition and form not in ("text", "json"):
+        raise click.UsageError(f"--definition has no --format {form}")
+    if definition and not _define(
+        path, as_json=as_json or form == "json", omms=omms, strict=strict
+    ):
+        sys.exit(2)
+    if definition:
+        return
     products, found = _examine(path)
     _print(found, "json" if as_json else form)
     if form == "text" and not as_json:
         _conclude(path, products, found, strict=strict)
     if _failing(found, strict=strict):
         sys.exit(2)
+
+
+def _define(path: Path, *, as_json: bool, omms: bool, strict: bool) -> bool:
+    """Print how each product stands to the definition; whether all may be called data products."""
+    from polyport.access.identity import local_owner
+    from polyport.mesh import Mesh
+    from polyport.ports.information.definition import DefinitionPort
+
+    with Mesh.find(path) as mesh:
+        ports = [
+            port
+            for product in mesh.at(path)
+            for port in product.management(local_owner, product.ports())
+            if isinstance(port, DefinitionPort)
+        ]
+        documents = [port.document(details=True) for port in ports]
+        if omms:
+            models = [port.omms() for port in ports]
+            console.say_json(models[0] if len(models) == 1 else models)
+        elif as_json:
+            console.say_json(documents[0] if len(documents) == 1 else documents)
+        else:
+            for document in documents:
+                _show(document)
+    failing = ("fail", "unknown") if strict else ("fail",)
+    return bool(documents) and not any(d["result"] in failing for d in documents)
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    """One product's clauses."""
+    marks = {"pass": console.good("✓"), "fail": console.bad("✗"), "unknown": console.warning("?")}
+    console.say(console.bold(document["product"]))
+    for clause in document["clauses"]:
+        console.say(f"  {marks[clause['status']]} {clause['sentence']}")
+        console.say(f"      {console.dim(clause['evidence'])}")
+        if clause.get("fix"):
+            console.say(f"      {console.dim('fix:')} {clause['fix']}")
+    states = [clause["status"] for clause in document["clauses"]]
+    unknown = states.count("unknown")
+    also = f", {unknown} could not be established" if unknown else ""
+    console.say(f"  {states.count('pass')} of {len(states)} clauses hold{also}")
 
 
 def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...]]:

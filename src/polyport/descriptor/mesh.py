@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from polyport.descriptor import loading, settings, yaml
+from polyport.descriptor import glossary, loading, settings, yaml
 from polyport.descriptor.text import did_you_mean, error, source_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def examine_mesh(
         *_same_ids(products),
         *_links(products, document, complete=len(products) == len(homes)),
     )
+    words = glossary.read(folder, document)
+    between = (*between, *words.found, *glossary.check(products, words))
     return tuple(products), (*found, *between)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from polyport.descriptor import schema
+from polyport.descriptor.glossary import definitions_of, terms_of
 from polyport.descriptor.rules import custom, modern, old_rules, read_rules
 from polyport.descriptor.types import Contract, Property, Relationship, SchemaObject, SlaProperty
 
@@ -124,6 +125,8 @@ def _property(node: Mapping[str, Any], dataset: str, taken: set[str]) -> Propert
         tags=tuple(node.get("tags") or ()),
         unit=str(custom(node).get("unit") or ""),
         examples=tuple(node.get("examples") or ()),
+        terms=terms_of(node),
+        definitions=definitions_of(node),
     )
 
 

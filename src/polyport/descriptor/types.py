@@ -87,6 +87,10 @@ class Property:
     unit: str = ""
     """From the custom property `unit`."""
     examples: tuple[Any, ...] = ()
+    terms: tuple[str, ...] = ()
+    """The ids of the glossary's terms that it refers to (`descriptor.glossary.term_of` says how)."""
+    definitions: tuple[str, ...] = ()
+    """The other addresses of its `authoritativeDefinitions`: global identifiers of what it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,3 +295,28 @@ class DataProduct:
     def contract(self, port: Port) -> Contract | None:
         """The contract of `port`; None where it names none or the folder does not hold it."""
         return self.contracts.get(port.contract_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One business term of the mesh's glossary."""
+
+    id: str
+    label: str
+    definition: str
+    links: tuple[str, ...] = ()
+    """Addresses that say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The mesh around a product, as its files declare it."""
+
+    name: str = ""
+    """What the mesh is called; empty where the product stands alone."""
+    products: Mapping[str, DataProduct] = field(default_factory=dict)
+    """The other products of the mesh, by id."""
+    unread: tuple[str, ...] = ()
+    """The ids of products whose files could not be read."""
+    glossary: Mapping[str, Term] = field(default_factory=dict)
+    """By id."""

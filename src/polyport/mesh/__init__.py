@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyport import descriptor
-from polyport.errors import ConfigurationError, NotFoundError
+from polyport.descriptor import glossary
+from polyport.descriptor.types import Surroundings
+from polyport.errors import ConfigurationError, NotFoundError, PolyportError
 from polyport.product import Product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
+
+    from polyport.descriptor.types import DataProduct
 
 MESH_FILE = "mesh.yaml"
 STATE = ".polyport"
@@ -93,7 +98,25 @@ class Mesh:
                 base_url=self.base_url,
                 neighbour=self.product,
             )
+            self._loaded[name].around = partial(self.around, name)
         return self._loaded[name]
+
+    def around(self, product: str) -> Surroundings:
+        """The mesh as it surrounds `product`; a neighbour whose files are wrong is named, not raised."""
+        if not (self.root / MESH_FILE).is_file():
+            return Surroundings()
+        document, _ = descriptor.read_mesh(self.root)
+        words = glossary.read(self.root, document)
+        neighbours: dict[str, DataProduct] = {}
+        unread: list[str] = []
+        for name in self.homes:
+            try:
+                neighbours[name] = self.product(name).spec
+            except PolyportError:
+                unread.append(name)
+        neighbours.pop(product, None)
+        called = str(document.get("name", "")) if document else ""
+        return Surroundings(called or self.root.name, neighbours, tuple(unread), words.terms)
 
     def at(self, folder: Path | str) -> Sequence[Product]:
         """The products at or below `folder`, each after those that it reads.

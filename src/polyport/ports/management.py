@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
+from polyport.descriptor.types import Surroundings
 from polyport.errors import AccessError
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class ManagementContext:
     """The product's address: `/products/{id}`."""
     identifier: str
     """The product's global identifier: `{base_url}/products/{id}` where the mesh has a base_url, else a URN."""
+    around: Callable[[], Surroundings] = Surroundings
+    """Gives the mesh around the product, as its files declare it."""
+    management: Sequence[ManagementPort] = ()
+    """All management ports of the product, this one among them."""
 
 
 class ManagementPort(Protocol):

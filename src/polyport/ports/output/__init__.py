@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from polyport.access import Open
+    from polyport.access import Open, View
     from polyport.access.identity import Identify
     from polyport.descriptor.types import DataProduct, Port, SchemaObject
     from polyport.model import Snapshot
@@ -71,6 +71,39 @@ class Served(OutputPort, Protocol):
 
     def app(self) -> ASGIApp:
         """What to mount there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One file that a port gives out."""
+
+    path: str
+    """Below the port's mount, with the snapshot that it holds: `/films.csv?snapshot=3`."""
+    dataset: str
+    media_type: str
+    title: str
+    size: int | None = None
+    """Bytes, where the file has been rendered already."""
+    sha256: str = ""
+    """Of the file's bytes, where it has been rendered already."""
+
+
+@runtime_checkable
+class Downloadable(Served, Protocol):
+    """A served port whose datasets are files."""
+
+    def downloads(self, view: View) -> Sequence[Download]:
+        """The files of the datasets that `view` shows, by dataset."""
+        ...
+
+
+@runtime_checkable
+class Snippets(Served, Protocol):
+    """A served port that says in more words than `client_line` how it is read."""
+
+    def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
+        """Name of a client (`python`, `pandas`, `duckdb`) -> lines that read `dataset` and run when pasted."""
         ...
 
 

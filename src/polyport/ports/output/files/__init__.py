@@ -8,16 +8,18 @@ from urllib.parse import quote
 
 from polyport.model import Principal
 from polyport.ports.http import guarded
+from polyport.ports.output import Download
 from polyport.ports.output.files import push, settings
 from polyport.ports.output.files.cache import LIMIT, Cache
 from polyport.ports.output.files.serve import Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
 
+    from polyport.access import View
     from polyport.model import Snapshot
     from polyport.ports.output import OutputContext
 
@@ -55,6 +57,36 @@ class FilesPort:
         suffix = "csv" if "csv" in suffixes else suffixes[0]
         name = quote(f"{dataset}.{suffix}", safe="")
         return f"curl -fsSO {shlex.quote(f'{base_url}/{name}')}"
+
+    def downloads(self, view: View) -> Sequence[Download]:
+        """Each dataset in each format, of the view's snapshot."""
+        handler, pinned = Handler(self.context, self.formats, self.cache), view.snapshot.sequence
+        found = []
+        for dataset in view.datasets:
+            for form in self.formats:
+                name = f"{dataset}.{form.suffix}"
+                key = handler.key(view, name)
+                path = f"/{quote(name, safe='')}?snapshot={pinned}"
+                size, digest = self.cache.size(key), self.cache.sha256(key)
+                found.append(Download(path, dataset, form.media_type, form.label, size, digest))
+        return found
+
+    def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
+        """Lines for pandas, which reads the CSV file, and DuckDB, the Parquet file, where offered."""
+        suffixes = {form.suffix for form in self.formats}
+        stem = f"{base_url}/{quote(dataset, safe='')}"
+        found: dict[str, str] = {}
+        if "csv" in suffixes:
+            address = f"{stem}.csv"
+            found["pandas"] = f"import pandas\nprint(pandas.read_csv({address!r}))"
+        if "parquet" in suffixes:
+            lines = (
+                "import duckdb, urllib.request",
+                f"file, _ = urllib.request.urlretrieve({f'{stem}.parquet'!r})",
+                "print(duckdb.read_parquet(file))",
+            )
+            found["duckdb"] = "\n".join(lines)
+        return found
 
     def push(self, snapshot: Snapshot, previous: Snapshot | None, home: Path) -> Sequence[str]:  # noqa: ARG002
         """The URIs of the files written for `snapshot`; none without `push` settings, or where all were there.

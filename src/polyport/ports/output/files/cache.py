@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import threading
 import weakref
@@ -51,6 +52,7 @@ class Cache:
         self._limit = limit
         self._folder: Path | None = None
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._digests: dict[str, str] = {}
         self._turns: dict[str, tuple[threading.Lock, int]] = {}
         self._guard = threading.Lock()
         self._made = 0
@@ -66,6 +68,23 @@ class Cache:
         with self._guard:
             entry = self._entries.get(key)
         return None if entry is None else entry.size
+
+    def sha256(self, key: str) -> str:
+        """The digest of the file `key`, in hexadecimal; empty where it is not there. Made once."""
+        with self._guard:
+            entry = self._entries.get(key)
+            known = self._digests.get(key, "")
+        if entry is None or known:
+            return known if entry else ""
+        try:
+            with entry.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:  # it went while we came
+            return ""
+        with self._guard:
+            self._digests[key] = found
+            self._digests = {k: d for k, d in self._digests.items() if k in self._entries}
+        return found
 
     def get(self, key: str, render: Callable[[BinaryIO], Mapping[str, int]]) -> Held:
         """The file `key`, rendered if it is not there yet; `render` writes it and says the rows of each dataset.

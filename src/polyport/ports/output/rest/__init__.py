@@ -11,6 +11,8 @@ from polyport.ports.http import guarded
 from polyport.ports.output.rest.handlers import Documents, answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp
 
     from polyport.ports.output import OutputContext
@@ -35,3 +37,13 @@ class RestPort:
         """A `curl` command that reads the first rows of `dataset`."""
         address = f"{base_url}/{quote(dataset, safe='')}?limit=3"
         return f"curl -s {shell(address)}"
+
+    def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
+        """Python, with nothing but its standard library."""
+        address = f"{base_url}/{quote(dataset, safe='')}?limit=3"
+        lines = (
+            "import json, urllib.request",
+            f"page = json.load(urllib.request.urlopen({address!r}))",
+            f"print(page['_embedded'][{dataset!r}])",
+        )
+        return {"python": "\n".join(lines)}
