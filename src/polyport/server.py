@@ -56,7 +56,7 @@ def create_app(
     Only requests that name one of `hosts` (`*`: any) are answered, so that no web page elsewhere can reach a server
     without a login through a name that it makes point here; nor are those that a browser says come from such a page.
     """
-    routes: list[BaseRoute] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
+    routes: list[BaseRoute] = [Route("/", _root(products, identify), methods=["GET"])]
     for product in products:
         routes += _routes(product, noting(identify))
     routes.append(Route("/{path:path}", _nothing_here))
@@ -306,14 +306,19 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
         ) from error
 
 
-def _root(_: Request, products: Sequence[Product]) -> Response:
+def _root(products: Sequence[Product], identify: Identify) -> Callable[[Request], Response]:
     links = {
         "self": {"href": "/"},
         "product": [
             {"href": address(p.spec.id), "name": p.spec.id, "title": p.spec.name} for p in products
         ],
     }
-    return JSONResponse({"_links": links}, media_type=HAL)
+
+    def root(request: Request) -> Response:
+        identify(request)  # what there is, is told to those who are known
+        return JSONResponse({"_links": links}, headers=_MINE, media_type=HAL)
+
+    return root
 
 
 def _document(
