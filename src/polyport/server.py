@@ -19,12 +19,12 @@ from polyport.access.identity import LOOPBACK, Identity, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.ports.counted import Counted, noting
 from polyport.ports.deprecated import Deprecated
-from polyport.ports.http import HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.http import VARY, HttpError, guarded, problem, raw_path, refusal
 from polyport.ports.information.metadata import MetadataPort, catalog, glossary
 from polyport.ports.output import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from starlette.requests import Request
@@ -55,7 +55,7 @@ def create_app(
     Only requests that name one of `hosts` (`*`: any) are answered, so that no web page elsewhere can reach a server
     without a login through a name that it makes point here; nor are those that a browser says come from such a page.
     """
-    routes: list[BaseRoute] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
+    routes: list[BaseRoute] = [Route("/", _root(products, identify), methods=["GET"])]
     metadata: list[MetadataPort] = []
     for product in products:
         routes += _routes(product, noting(identify), metadata)
@@ -334,7 +334,7 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
         ) from error
 
 
-def _root(_: Request, products: Sequence[Product]) -> Response:
+def _root(products: Sequence[Product], identify: Identify) -> Callable[[Request], Response]:
     links = {
         "self": {"href": "/"},
         "catalog": {"href": "/catalog"},
@@ -343,7 +343,15 @@ def _root(_: Request, products: Sequence[Product]) -> Response:
             {"href": address(p.spec.id), "name": p.spec.id, "title": p.spec.name} for p in products
         ],
     }
-    return JSONResponse({"_links": links}, media_type=HAL)
+
+    def root(request: Request) -> Response:
+        identify(request)  # what there is, is told to those who are known
+        return JSONResponse({"_links": links}, headers=_MINE, media_type=HAL)
+
+    return root
+
+
+_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 
 
 def _with_slash(request: Request) -> Response:

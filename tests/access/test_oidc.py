@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +15,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
 
-from polyport.access import oidc
-from polyport.errors import AuthenticationError, ConfigurationError, PolyportError
+from polyport.access import keys, oidc
+from polyport.access.control import Control
+from polyport.access.identity import Identity
+from polyport.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    MissingExtraError,
+    PolyportError,
+)
+from polyport.ledger import Ledger
 from polyport.model import Principal
 
 
@@ -332,6 +342,33 @@ def test_an_issuer_that_is_down(clock):
     clock.ahead = 90_000
     refused(issuers, third, "cannot be asked")
     refused(issuers, first, "cannot be asked")
+
+
+def test_over_http_a_token_is_taken_and_never_the_owner_instead(issuers, issuer, tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    control = Control(ledger.journal)
+    identity = Identity(control, issuers, local_owner=True)
+    _, key = keys.create(control, Principal("robot"), by="owner")
+    try:
+        assert identity(asks(f"Bearer {issuer.token()}"))[0].id == "ann"
+        password = base64.b64encode(f"ann:{issuer.token()}".encode()).decode()
+        assert identity(asks(f"Basic {password}"))[0].id == "ann"
+        assert identity(asks(f"Bearer {key}"))[0].id == "robot"
+        with pytest.raises(AuthenticationError, match="expired"):
+            identity(asks(f"Bearer {issuer.token(exp=1)}"))
+    finally:
+        ledger.close()
+
+
+def asks(authorization):
+    raw = [(b"authorization", authorization.encode())]
+    return HTTPConnection({"type": "http", "headers": raw})
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(MissingExtraError, match="polyport\\[oidc\\]"):
+        oidc.issuers({"oidc": [{"issuer": "https://x", "audience": "a"}]})
 
 
 def test_two_issuers_cannot_collide(issuer, clock):

@@ -61,6 +61,7 @@ def test_help_imports_no_command():
     )
     assert set(re.findall(r"'(polyport[.\w]+)'", ended.stderr)) <= {
         "polyport.cli",
+        "polyport.cli.lazy",
         "polyport.errors",
     }
     assert all(name in ended.stdout for name in COMMANDS)

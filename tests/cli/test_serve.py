@@ -65,6 +65,9 @@ def await_answer(process, url, context=None):
         assert process.poll() is None, process.communicate()
         try:
             return get(url, context)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
         except OSError:
             time.sleep(0.05)  # until the next try, not instead of an answer
     pytest.fail(f"nothing answers at {url}")
@@ -235,7 +238,7 @@ def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_p
     words = ("access", "key", "create", "robot", "--role", "accountant", "--json", alone)
     made, boss = polyport(*words).json(), polyport("access", "key", "create", "b", alone).out
     with serving(alone, port, temp, "--host", "0.0.0.0") as process:
-        assert status(url) == 401
+        assert status(url) == status(f"http://127.0.0.1:{port}/") == 401
         mine = {"Authorization": f"Bearer {made['key']}"}
         assert status(url, **mine) == 200
         password = base64.b64encode(f"x:{made['key']}".encode()).decode()
@@ -254,14 +257,15 @@ def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_p
 def test_tls(polyport, alone, tmp_path):
     pem, port = certificate(tmp_path), free_port()
     context = ssl.create_default_context(cafile=pem)
-    polyport("access", "key", "create", "robot", alone)
+    text = polyport("access", "key", "create", "robot", alone).out.strip()
     (tmp_path / "temp").mkdir()
     options = ("--host", "0.0.0.0", "--tls-cert", pem)
     url = f"https://127.0.0.1:{port}/"
     with serving(
         alone, port, tmp_path / "temp", *options, context=context, scheme="https"
     ) as process:
-        with urllib.request.urlopen(url, timeout=30, context=context) as reply:
+        asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {text}"})
+        with urllib.request.urlopen(asked, timeout=30, context=context) as reply:
             assert json.load(reply)["_links"]["product"][0]["name"] == "films"
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)

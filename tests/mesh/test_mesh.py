@@ -137,6 +137,15 @@ def test_what_is_wrong_with_a_mesh(folder):
         Mesh.find(folder / "z-films" / "inputs" / "..." / "none" / "a" / "b")
 
 
+def test_how_people_are_known_stands_in_mesh_yaml(folder):
+    (folder / "mesh.yaml").write_text("identity: {local_owner: false}\n")
+    with Mesh.find(folder) as mesh:
+        assert mesh.identity == {"local_owner": False}
+    (folder / "mesh.yaml").write_text("name: m\n")
+    with Mesh.find(folder) as mesh:
+        assert mesh.identity == {}
+
+
 def test_the_order_of_mesh_yaml_is_kept_and_state_and_ledger_can_be_moved(
     folder, tmp_path, monkeypatch
 ):
