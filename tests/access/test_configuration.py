@@ -163,7 +163,7 @@ def test_going_back_to_what_no_longer_fits_is_refused(product):
     sql = product.spec.home / "transform/films.sql"
     sql.write_text(sql.read_text().replace("AS cost", "AS price"))
     with (
-        rewrite(product, "{mask: {cost: 'null'}}", "{}") as changed,
+        rewrite(product, "cost", "price") as changed,
         pytest.raises(DescriptorError),
     ):
         configuration.revert(

@@ -1,0 +1,60 @@
+"""`polyport access explain|history|revert` and `polyport feedback`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from polyport.access import configuration, feedback
+from polyport.access.configuration import Change
+from polyport.cli import cli
+from polyport.errors import NotFoundError
+from polyport.model import Principal
+from polyport.testing.output_port import make_product
+
+run = CliRunner().invoke
+
+
+@pytest.fixture
+def home(tmp_path):
+    with make_product(tmp_path / "films", "rest") as product:
+        configuration.change(
+            product.ledger.journal, product.spec, "access",
+            {"agreements": "optional", "roles": {"partner": {"columns": ["id"]}}},
+            Change(1, "ann", "less is more"),
+        )  # fmt: skip
+        feedback.say(product.ledger.journal, "films", Principal("bob"), {"rating": 4})
+    return str(tmp_path / "films")
+
+
+def test_explain(home):
+    asked = ["access", "explain", "pat", home, "--role", "partner", "--role", "king"]
+    found = json.loads(run(cli, [*asked, "--json"]).stdout)
+    (films,) = found["datasets"]
+    assert [c["column"] for c in films["columns"] if c["verdict"] == "shown"] == ["id"]
+    told = run(cli, asked).stdout
+    assert "pat is let in to films through rest" in told
+    assert "the product has no role 'king'" in told
+    assert run(cli, [*asked, "--attribute", "id=3"]).exit_code == 2
+    assert isinstance(run(cli, [*asked, "--dataset", "x"]).exception, NotFoundError)
+
+
+def test_history_and_revert(home):
+    told = run(cli, ["access", "history", home]).stdout
+    assert "less is more" in told
+    assert "- accountant: the role 'accountant' is gone" in told
+    made = json.loads(run(cli, ["access", "revert", "1", home, "--note", "no", "--json"]).stdout)
+    assert (made["number"], made["origin"], made["note"]) == (3, "revert", "no")
+    assert isinstance(run(cli, ["access", "revert", "9", home]).exception, NotFoundError)
+    versions = json.loads(run(cli, ["access", "history", home, "--json"]).stdout)
+    assert [v["number"] for v in versions] == [3, 2, 1]
+
+
+def test_feedback_is_listed_and_answered(home):
+    listed = json.loads(run(cli, ["feedback", "list", home, "--json"]).stdout)
+    assert listed["summary"] == {"count": 1, "ratings": 1, "mean": 4.0}
+    name = listed["feedback"][0]["id"]
+    assert run(cli, ["feedback", "answer", name, "Thank you", home]).exit_code == 0
+    assert "answer: Thank you" in run(cli, ["feedback", "list", home]).stdout
