@@ -16,6 +16,7 @@ from polyport.access import Policy, View
 from polyport.access.admission import Admissions, Standing
 from polyport.access.configuration import access_settings
 from polyport.access.control import Control
+from polyport.access.deciding import take_files
 from polyport.access.identity import local_owner
 from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
@@ -116,7 +117,7 @@ class Product:
         )
         url, _ = resolve(ledger, home=Path(home), where="mesh.yaml: ledger")
         records = Ledger(url or folder / "ledger.sqlite")
-        return cls(
+        made = cls(
             spec,
             folder,
             LocalStore(folder / "store"),
@@ -127,6 +128,12 @@ class Product:
             base_url,
             neighbour,
         )
+        try:
+            take_files(made.control, spec)
+        except StoreError:
+            made.close()
+            raise
+        return made
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""
@@ -342,7 +349,9 @@ class Product:
         def required() -> bool:
             return access_settings(self.control, self.spec).agreements == "required"
 
-        return Admissions(self.spec.id, self.control, required, self.clock)
+        telling = frozenset({"document", *ports.types("information")})
+        telling -= {port.name for port in self.spec.outputs}
+        return Admissions(self.spec.id, self.control, required, self.clock, telling)
 
     def _unchanged(self, policy: Policy) -> Callable[[], bool]:
         return lambda: self.policy is policy or self.policy == policy

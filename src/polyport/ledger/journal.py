@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import sqlalchemy as sa
 
+from polyport.errors import ConflictError
 from polyport.ledger.database import METADATA, told
 from polyport.model import Entry
 
@@ -46,11 +47,22 @@ class Journal:
         self._watch = _Watch(engine) if engine.dialect.name == "sqlite" else None
 
     def append(
-        self, kind: Kind, name: str, document: Mapping[str, Any], *, product: str = "", by: str
+        self,
+        kind: Kind,
+        name: str,
+        document: Mapping[str, Any],
+        *,
+        product: str = "",
+        by: str,
+        after: int | None = None,
     ) -> Entry:
         """Write an entry; on disk when this returns.
 
+        `after`: the number of the newest entry of this kind, product and name that the writer knows of (0: none). Of
+        two who decide on the same, one is refused.
+
         Raises:
+            ConflictError: There is a newer one than `after`.
             StoreError: It cannot be written.
         """
         at = datetime.now(UTC)
@@ -63,9 +75,14 @@ class Journal:
             "document": json.dumps(document, ensure_ascii=False, default=str),
         }
         with told("written"), self._engine.begin() as connection:
+            if after is not None and connection.dialect.name == "postgresql":
+                connection.execute(sa.text("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE"))
             (seq,) = connection.execute(sa.insert(_JOURNAL).values(row)).inserted_primary_key or (
                 0,
             )
+            if after is not None:
+                # The insert holds the lock on the journal by now: nobody else's entry comes in between.
+                _alone(connection, _chosen(kind, product, name), after, seq)
         return Entry(seq, kind, product, name, at, by, json.loads(row["document"]))
 
     def entries(
@@ -145,6 +162,17 @@ class _Watch:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+def _alone(connection: sa.Connection, those: sa.Select[Any], after: int, own: int) -> None:
+    newer = connection.execute(those.where(_JOURNAL.c.seq > after, _JOURNAL.c.seq != own)).first()
+    if newer is not None:
+        by, at = newer[5], newer[4]
+        raise ConflictError(
+            f"{by} was first: {newer[3]!r} has changed at {at[:19]} UTC",
+            where=newer[2],
+            fix="look at it again, then decide",
+        )
 
 
 def _chosen(kind: Kind, product: str | None, name: str | None) -> sa.Select[Any]:
