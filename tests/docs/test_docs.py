@@ -33,20 +33,37 @@ def name_of(path):
 
 
 def section(name):
-    """What `docs/cli.md` says of a command."""
-    (found,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", CLI, re.MULTILINE | re.DOTALL)
+    """What `docs/cli.md` says of a command; one in a group has a heading below the group's."""
+    mark = "###" if " " in name else "##"
+    (found,) = re.findall(rf"^{mark} {name}\n(.*?)(?=^##|\Z)", CLI, re.MULTILINE | re.DOTALL)
     return found
 
 
+def command_of(words):
+    """The command that `words` call, and the words that are left for it."""
+    command, words = cli, list(words)
+    while isinstance(command, click.Group) and words:
+        command = command.get_command(None, words.pop(0))
+    return command, words
+
+
+def leaves(*path):
+    """Each command at or below `path` that is no group, as it is called: `access key create`."""
+    command, _ = command_of(path)
+    if not isinstance(command, click.Group):
+        return [" ".join(path)]
+    return [leaf for name in command.list_commands(None) for leaf in leaves(*path, name)]
+
+
 def options(name):
-    command = cli.get_command(None, name)
+    command, _ = command_of(name.split())
     return [p for p in command.params if isinstance(p, click.Option)]
 
 
 # The command line's page
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", leaves())
 def test_each_command_has_a_section_an_example_and_all_its_options(name):
     text = section(name)
     assert f"\n$ polyport {name} " in text or f"\n$ polyport {name}\n" in text
@@ -64,6 +81,11 @@ def test_each_command_has_a_section_an_example_and_all_its_options(name):
 def test_commands_stand_in_one_order():
     assert re.findall(r"^\| \[`(\w+)`\]\(#\1\)", CLI, re.MULTILINE) == list(COMMANDS)
     assert re.findall(r"^## (\w+)$", CLI, re.MULTILINE) == list(COMMANDS)
+    in_groups = [leaf for leaf in leaves() if " " in leaf]
+    assert re.findall(r"^### (.+)$", CLI, re.MULTILINE) == in_groups
+    assert re.findall(r"^#{2,3} (\w+)", CLI[CLI.index("## init") :], re.MULTILINE) == [
+        name for top in COMMANDS for name in (top, *(top for leaf in leaves(top) if " " in leaf))
+    ]
 
 
 def error_classes():
@@ -163,20 +185,27 @@ def parses(words, page):
     """As click reads it, but for files and folders, which are there only when a person follows the page."""
     if words == ["-h"]:
         return
-    command = cli.get_command(None, words[0])
+    command, rest = command_of(words)
     relaxed = [p for p in command.params if isinstance(p.type, click.Path)]
     before = [p.type for p in relaxed]
     try:
         for parameter in relaxed:
             parameter.type = click.STRING
-        assert command.make_context(words[0], words[1:], resilient_parsing=False), page
+        assert command.make_context(command.name, rest, resilient_parsing=False), page
     finally:
         for parameter, kind in zip(relaxed, before, strict=True):
             parameter.type = kind
 
 
 @pytest.mark.parametrize(
-    "words", [["bild"], ["build", "--nope"], ["rows", "--limit", "x"], ["serve", "a", "b"]]
+    "words",
+    [
+        ["bild"],
+        ["build", "--nope"],
+        ["rows", "--limit", "x"],
+        ["serve", "a", "b"],
+        ["access", "nope"],
+    ],
 )
 def test_wrong_commands_would_be_found(words):
     with pytest.raises(click.ClickException):

@@ -5,13 +5,12 @@ Commands are imported when they are called, so that `polyport -h` is quick; thei
 
 from __future__ import annotations
 
-import importlib
 import sys
-from difflib import get_close_matches
 
 import click
 
 from polyport import __version__
+from polyport.cli.lazy import Lazy, LazyGroup
 
 COMMANDS = {
     "init": "Start a data product that builds at once",
@@ -24,27 +23,13 @@ COMMANDS = {
     "diff": "What changed between two snapshots",
     "rows": "Rows of a dataset",
     "quality": "What the quality rules found",
+    "access": "Who may come in, and what they would see",
     "doctor": "Is this machine ready, and is the state well?",
 }
 
 
-class Commands(click.Group):
-    """A group whose commands are imported one at a time."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """See click."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
-        """See click; an unknown name gets a suggestion."""
-        if cmd_name not in COMMANDS:
-            near = get_close_matches(cmd_name, COMMANDS, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command '{cmd_name}'; {hint}")
-        command: click.Command = getattr(
-            importlib.import_module(f"polyport.cli.{cmd_name}"), cmd_name
-        )
-        return command
+class Commands(LazyGroup):
+    """All commands, with a help of their own."""
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Usage and summaries, without importing a command."""
@@ -59,7 +44,9 @@ class Commands(click.Group):
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=Commands,
+    found={name: Lazy(f"polyport.cli.{name}", summary) for name, summary in COMMANDS.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="polyport")
 def cli() -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PROBLEM = "application/problem+json"
 URL_LIMIT = 16_384
 """Bytes of path and query string that a port reads; longer ones are answered with 414."""
+BODY_LIMIT = 65_536
+"""Bytes of a request's body that a port reads, unless it says otherwise."""
 METHODS = ("GET", "HEAD")
 VARY = "Accept, Authorization, Polyport-Role, Polyport-Purpose"
 _TAG = re.compile(r'\*|(?:W/)?"[^"]*"')
@@ -221,6 +223,51 @@ def _quality(parameters: str) -> float:
         return float(match[1]) if match else 1.0
     except ValueError:
         return 0.0
+
+
+async def json_body(request: Request, limit: int = BODY_LIMIT) -> Mapping[str, Any]:
+    """The JSON object that was sent; empty where nothing was.
+
+    It must say that it is `application/json`: no form of another site's page can, so none can change anything here.
+
+    Raises:
+        HttpError: It is of another media type (415), or longer than `limit` bytes (413).
+        QueryError: It is not one JSON object in UTF-8, or names a member twice.
+    """
+    media, _, _ = request.headers.get("content-type", "").partition(";")
+    if media.strip().lower() != "application/json":
+        raise HttpError(415, "send Content-Type: application/json", {"Accept": "application/json"})
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HttpError(413, f"the body is longer than the {limit} bytes that are read")
+    return _object(body) if body.strip() else {}
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        reason = "it nests too deep" if isinstance(error, RecursionError) else error
+        raise QueryError(f"the body is not JSON: {reason}", fix="send one JSON object") from None
+    if not isinstance(found, dict):
+        raise QueryError("the body is JSON, but not an object", fix="send one JSON object")
+    return found
+
+
+def _once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the member {twice!r} is there twice")
+    return found
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a number")
 
 
 def digest(*parts: object) -> str:
