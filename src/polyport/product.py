@@ -16,7 +16,7 @@ from polyport.access import Policy, View
 from polyport.access.admission import Admissions, Standing
 from polyport.access.configuration import access_settings
 from polyport.access.control import Control
-from polyport.access.deciding import take_files
+from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
 from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
@@ -259,6 +259,10 @@ class Product:
                 admissions, admission, (principal, port, purpose), position, self._unchanged(policy)
             ),
         )
+
+    def desk(self) -> Desk:
+        """Where its data sharing agreements are asked for and decided on."""
+        return Desk(self.control, self.spec, self.policy.roles)
 
     def history(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""

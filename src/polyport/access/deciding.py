@@ -67,12 +67,16 @@ class Desk:
         """
         found = agreements(self.control, self.product.id).get(name)
         if found is None:
-            raise NotFoundError(
-                f"no data sharing agreement {name!r}",
-                where=self.product.id,
-                fix="polyport agreement list",
-            )
+            raise self.missing(name)
         return found
+
+    def missing(self, name: str) -> NotFoundError:
+        """What is said of an agreement that is not there, or not for whoever asks."""
+        return NotFoundError(
+            f"no data sharing agreement {name!r}",
+            where=self.product.id,
+            fix="polyport agreement list",
+        )
 
     def request(
         self, document: Mapping[str, Any], *, by: str

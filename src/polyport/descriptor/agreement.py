@@ -47,7 +47,13 @@ def stray_files(home: Path) -> Iterator[Diagnostic]:
 
 def as_document(value: Mapping[str, Any]) -> tuple[Document | None, tuple[Diagnostic, ...]]:
     """An agreement that came by another way than a file, with places in its YAML text."""
-    return yaml.parse(Path("agreement"), dump(value))
+    path = Path("agreement")
+    try:
+        text = dump(value)
+    except RecursionError:
+        deep = f"nested more than {yaml.DEEPEST} levels deep"
+        return None, (error("PP013", deep, source_of(path, "").whole()),)
+    return yaml.parse(path, text)
 
 
 def moment(text: Any) -> datetime | None:

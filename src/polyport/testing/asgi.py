@@ -30,6 +30,17 @@ class Client:
         """The answer to a GET, read to its end."""
         return self.send("GET", url, params=params, headers=headers)
 
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+    ) -> httpx.Response:
+        """The answer to a request with a JSON body (None: with none), read to its end."""
+        return self.send(method, url, headers=headers, json=json)
+
     def send(
         self,
         method: str,
@@ -37,12 +48,13 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        json: Any = None,
     ) -> httpx.Response:
         """The answer to a request, read to its end."""
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self._app)
             async with httpx.AsyncClient(transport=transport, base_url=self._base_url) as client:
-                return await client.request(method, url, params=params, headers=headers)
+                return await client.request(method, url, params=params, headers=headers, json=json)
 
         return anyio.run(ask)
