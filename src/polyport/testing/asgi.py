@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import anyio
+import anyio.to_thread
 import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from starlette.types import ASGIApp
 
@@ -30,17 +35,6 @@ class Client:
         """The answer to a GET, read to its end."""
         return self.send("GET", url, params=params, headers=headers)
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-    ) -> httpx.Response:
-        """The answer to a request with a JSON body (None: with none), read to its end."""
-        return self.send(method, url, headers=headers, json=json)
-
     def send(
         self,
         method: str,
@@ -58,3 +52,57 @@ class Client:
                 return await client.request(method, url, params=params, headers=headers, json=json)
 
         return anyio.run(ask)
+
+    def pieces(self, url: str) -> Iterator[bytes]:
+        """The body of the answer to a GET as it is sent: the application goes on when a piece is taken.
+
+        Raises:
+            Exception: What the application raised: a server breaks the connection off then.
+        """
+        sent: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=1)
+        parts = urlsplit(url)
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": unquote(parts.path),
+            "raw_path": parts.path.encode(),
+            "root_path": "",
+            "query_string": parts.query.encode(),
+            "headers": [(b"host", b"127.0.0.1")],
+        }
+
+        async def receive() -> dict[str, Any]:
+            return await _forever()
+
+        async def send(message: Any) -> None:
+            if message.get("body"):
+                await anyio.to_thread.run_sync(sent.put, message["body"])
+
+        async def run() -> None:
+            end: Exception | None = None
+            try:
+                await self._app(scope, receive, send)
+            except Exception as error:  # noqa: BLE001 - told to whoever reads
+                end = error
+            await anyio.to_thread.run_sync(sent.put, end)
+
+        thread = threading.Thread(target=anyio.run, args=(run,))
+        thread.start()
+        try:
+            while isinstance(piece := sent.get(), bytes):
+                yield piece
+        finally:
+            while thread.is_alive():
+                with suppress(queue.Empty):
+                    sent.get(timeout=0.01)
+            thread.join()
+        if piece is not None:
+            raise piece
+
+
+async def _forever() -> dict[str, Any]:
+    await anyio.sleep_forever()
+    return {"type": "http.disconnect"}
