@@ -12,6 +12,8 @@ import anyio
 import anyio.to_thread
 import httpx
 
+from polyport.errors import PolyportError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -60,22 +62,6 @@ class Client:
             Exception: What the application raised: a server breaks the connection off then.
         """
         sent: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=1)
-        parts = urlsplit(url)
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": unquote(parts.path),
-            "raw_path": parts.path.encode(),
-            "root_path": "",
-            "query_string": parts.query.encode(),
-            "headers": [(b"host", b"127.0.0.1")],
-        }
-
-        async def receive() -> dict[str, Any]:
-            return await _forever()
 
         async def send(message: Any) -> None:
             if message.get("body"):
@@ -84,9 +70,9 @@ class Client:
         async def run() -> None:
             end: Exception | None = None
             try:
-                await self._app(scope, receive, send)
+                await self._app(_scope(url), _forever, send)
             except Exception as error:  # noqa: BLE001 - told to whoever reads
-                end = error
+                end = error.__cause__ if isinstance(error.__cause__, PolyportError) else error
             await anyio.to_thread.run_sync(sent.put, end)
 
         thread = threading.Thread(target=anyio.run, args=(run,))
@@ -101,6 +87,22 @@ class Client:
             thread.join()
         if piece is not None:
             raise piece
+
+
+def _scope(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(parts.path),
+        "raw_path": parts.path.encode(),
+        "root_path": "",
+        "query_string": parts.query.encode(),
+        "headers": [(b"host", b"127.0.0.1")],
+    }
 
 
 async def _forever() -> dict[str, Any]:

@@ -197,7 +197,9 @@ class OutputPortTests(ABC):
     def test_an_agreement_gives_its_role_rows_and_columns(self, agreed: Product) -> None:
         """And no more, whatever the principal's own roles are."""
         agree(agreed, PARTNER, "partner", columns=["id", "title"])
-        found = self.read(agreed, Principal("pat", frozenset({"accountant"}), PARTNER.attributes), LATEST)
+        found = self.read(
+            agreed, Principal("pat", frozenset({"accountant"}), PARTNER.attributes), LATEST
+        )
         assert [set(row) for row in found] == [{"id", "title"}] * 3
         assert [row["id"] for row in found] == [1, 3, 4]
 
@@ -221,9 +223,7 @@ class OutputPortTests(ABC):
 
     @pytest.mark.parametrize("how", ["revoked", "expired"])
     @pytest.mark.parametrize("again", [False, True], ids=["first", "kept"])
-    def test_what_is_being_read_does_not_go_on(
-        self, tmp_path: Path, how: str, again: bool
-    ) -> None:
+    def test_what_is_being_read_does_not_go_on(self, tmp_path: Path, how: str, again: bool) -> None:
         """An open answer ends with an error, never as if it were the whole; one kept from before, too."""
         end = datetime(2030, 1, 1, tzinfo=UTC)
         words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(MANY))
