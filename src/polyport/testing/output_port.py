@@ -229,7 +229,8 @@ class OutputPortTests(ABC):
         words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(MANY))
         rows = [f"{n},{word},,Fox,1.00" for n, word in enumerate(words)]
         with make_product(tmp_path / "p", self.port, agreements="required", rows=rows) as product:
-            product.clock = lambda: end - timedelta(seconds=1)
+            now = [end - timedelta(seconds=1)]
+            product.clock = lambda: now[0]
             found = agree(product, ACCOUNTANT, "accountant", end=end)
             if again:
                 assert len(list(self.pieces(product, ACCOUNTANT))) > 1
@@ -238,7 +239,7 @@ class OutputPortTests(ABC):
             if how == "revoked":
                 product.desk().decide(found.id, "revoked", by="owner", note="it ended")
             else:
-                product.clock = lambda: end
+                now[0] = end
             with pytest.raises(AccessError, match="ended"):
                 list(begun)
 
