@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyport import expression
 from polyport.errors import QueryError
 from polyport.expression import (
     And,
@@ -96,3 +97,44 @@ def test_any_text_is_parsed_or_refused(text):
         parse(text)
     except QueryError as error:
         assert 1 <= error.column <= len(text) + 1
+
+
+# Written back
+
+
+VALUES = st.one_of(
+    st.text(), st.integers(), st.booleans(), st.dates(),
+    st.datetimes(timezones=st.just(dt.UTC)), st.decimals(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["studio", "id"]).map(expression.Attribute),
+)  # fmt: skip
+NAMES = st.text(min_size=1) | st.sampled_from(["id", "date", "and", "Order No", "null", "größe"])
+LEAVES = st.one_of(
+    st.builds(
+        expression.Compare, NAMES, st.sampled_from(["=", "!=", "<", "<=", ">", ">="]), VALUES
+    ),
+    st.builds(expression.In, NAMES, st.lists(VALUES, min_size=1, max_size=3).map(tuple)),
+    st.builds(expression.Like, NAMES, VALUES),
+    st.builds(expression.IsNull, NAMES),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(expression.Not, inner),
+        st.builds(expression.And, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+        st.builds(expression.Or, st.lists(inner, min_size=2, max_size=3).map(tuple)),
+    ),
+    max_leaves=8,
+)
+
+
+@given(TREES)
+def test_what_is_written_back_is_read_as_the_same(tree):
+    assert expression.parse(expression.to_text(tree)) == tree
+
+
+@pytest.mark.parametrize(
+    "tree", [expression.And(()), expression.Or(()), expression.In("a", ()), expression.IsNull("")]
+)
+def test_what_no_text_gives_is_not_written(tree):
+    with pytest.raises(ValueError):
+        expression.to_text(tree)

@@ -14,6 +14,7 @@
   + RetiredError              PP411  exit 5   HTTP 410  a product or port that is no longer served
   + QueryError                PP420  exit 6   HTTP 400  the consumer's request is not one that a port may run
   + LimitError                PP421  exit 6   HTTP 429  more was asked for than the product's limits allow
+  + SizeError                 PP422  exit 6   HTTP 403  one read asks for more rows than the product's limits allow
   + ConflictError             PP430  exit 7   HTTP 409  someone else published first
   + StoreError                PP440  exit 8   HTTP 507  the store could not be read or written
 
@@ -128,6 +129,20 @@ class DescriptorError(PolyportError):
         super().__init__(message, where=where, fix=fix)
         self.diagnostics = diagnostics
 
+    def problem(self) -> dict[str, object]:
+        """See `PolyportError.problem`; `errors` has each problem found."""
+        found = [
+            {
+                "code": d.code,
+                "severity": d.severity,
+                "message": d.message,
+                "where": str(d.places[0]) if d.places else "",
+                "fix": d.fix,
+            }
+            for d in self.diagnostics
+        ]
+        return {**super().problem(), "errors": found}
+
 
 class ConfigurationError(PolyportError):
     """A setting, a command line or an address cannot be used as given."""
@@ -221,6 +236,12 @@ class LimitError(PolyportError):
     ) -> None:
         super().__init__(message, where=where, fix=fix)
         self.retry_after = retry_after
+
+
+class SizeError(PolyportError):
+    """One read asks for more rows than the limits allow. No 429: to wait does not help, to ask for less does."""
+
+    code, exit_code, http_status = "PP422", 6, 403
 
 
 class ConflictError(PolyportError):

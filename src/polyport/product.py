@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from polyport import descriptor, ports
-from polyport.access import Policy, View
-from polyport.access.admission import Admissions, Standing
-from polyport.access.configuration import access_settings
+from polyport.access import Policy, View, configuration, lifecycle
+from polyport.access.admission import Standing
 from polyport.access.control import Control
 from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
+from polyport.access.limits import Requests
+from polyport.access.mapping import Mapped
 from polyport.access.results import Results
 from polyport.descriptor.environment import resolve
 from polyport.engine.duckdb import DuckDBEngine
@@ -27,6 +28,7 @@ from polyport.errors import (
     ConfigurationError,
     DescriptorError,
     PolyportError,
+    RetiredError,
     StoreError,
 )
 from polyport.ledger import Ledger
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Self
 
+    from polyport.access.admission import Admission, Admissions
     from polyport.access.identity import Identify
-    from polyport.descriptor.types import DataProduct, Port
+    from polyport.descriptor.types import DataProduct, Port, Settings
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
     from polyport.model import QualityReport, Ref, Run, Snapshot
@@ -78,6 +81,8 @@ class Product:
     keyed: KeyedIndexes | None = None
     """The keyed read path; None: every read is the engine's."""
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    requests: Requests = field(default_factory=Requests)
+    """Of the last minute, where the product limits them."""
 
     @classmethod
     def load(
@@ -105,25 +110,22 @@ class Product:
             error.unchanged = "nothing was built; what is published is unchanged"
             raise
         folder = (state or Path(home) / ".polyport").absolute()
-        settings = spec.settings
-        if settings.engine != "duckdb":
-            raise ConfigurationError(
-                f"no engine {settings.engine!r}",
-                where="polyport.yaml",
-                fix="engine: {type: duckdb}",
-            )
-        engine = DuckDBEngine(
-            memory=settings.memory, threads=settings.threads, scratch=folder / "scratch" / "spill"
-        )
         url, _ = resolve(ledger, home=Path(home), where="mesh.yaml: ledger")
         records = Ledger(url or folder / "ledger.sqlite")
+        control = Control(records.journal)
+        try:
+            configuration.follow_file(records.journal, spec)
+            engine = _engine(configuration.running_settings(control, spec), folder)
+        except BaseException:
+            records.close()
+            raise
         made = cls(
             spec,
             folder,
             LocalStore(folder / "store"),
             engine,
             records,
-            Control(records.journal),
+            control,
             _salt(folder, spec.id),
             base_url,
             neighbour,
@@ -166,10 +168,14 @@ class Product:
             BuildError: An input, a step or the quality gate stopped it; nothing was published.
             ConfigurationError: A port's setting cannot be used; nothing was built.
             ConflictError: Someone else published first.
+            RetiredError: The product is retired; nothing was built.
             StoreError: No space, or no permission; nothing was published.
         """
+        if lifecycle.status(self.spec) == "retired":
+            raise lifecycle.retired(self.spec)
         started = self.clock()
         try:
+            self._limit_engine()
             inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
             pushing = [port for port in self.ports() if isinstance(port, Pushed)]
         except ConfigurationError as error:
@@ -225,15 +231,27 @@ class Product:
         return f"{base}/products/{name}" if base else f"urn:polyport:product:{name}"
 
     def open(
-        self, principal: Principal, ref: Ref = LATEST, *, port: str = "library", purpose: str = ""
+        self,
+        principal: Principal,
+        ref: Ref = LATEST,
+        *,
+        port: str = "library",
+        purpose: str = "",
+        mapping: Mapped | None = None,
     ) -> View:
         """What `principal` sees of the snapshot `ref` through `port`. Close the view, or use it in `with`.
+
+        `mapping`: shows the datasets of an older contract instead of those that are published.
 
         Whoever may read nothing (no agreement, no role) gets a view all the same: each read of it says why.
 
         Raises:
             NotFoundError: No such snapshot.
+            RetiredError: The product is retired.
+            LimitError: The principal asks more often than it may.
         """
+        lifecycle.check_served(self.spec, principal, port)
+        rows_limit = self._limited(principal)
         position = self.control.position()
         admissions = self._admissions()
         admission = admissions.admit(principal, port, purpose)
@@ -252,9 +270,9 @@ class Product:
             release=lambda: _leave(held),
             keyed=self._keyed,
             results=self.results,
-            refusal=AccessError(admission.refusal, where=self.spec.id, fix=admission.fix)
-            if admission.refusal
-            else None,
+            mapping=mapping,
+            refusal=self._refusal(principal, admission),
+            rows_limit=rows_limit,
             still=Standing(
                 admissions, admission, (principal, port, purpose), position, self._unchanged(policy)
             ),
@@ -292,7 +310,7 @@ class Product:
 
     def expire(self) -> Expired:
         """Remove the snapshots that the product's retention does not keep."""
-        settings = self.spec.settings
+        settings = configuration.running_settings(self.control, self.spec)
         before = self.clock() - timedelta(days=settings.keep_days) if settings.keep_days else None
         return self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
 
@@ -306,7 +324,7 @@ class Product:
             context = OutputContext(
                 self.spec,
                 replace(spec, settings=settings),
-                _Open(self, spec.name),
+                _Open(self, spec.name, spec),
                 identify,
                 self._scratch(),
             )
@@ -346,16 +364,33 @@ class Product:
 
     def _policy(self) -> Policy:
         promised = {name: [p.name for p in o.properties] for name, o in self.spec.objects.items()}
-        settings = access_settings(self.control, self.spec)
+        settings = configuration.access_settings(self.control, self.spec)
         return Policy(self.spec.id, settings.roles, self.salt, promised)
 
     def _admissions(self) -> Admissions:
-        def required() -> bool:
-            return access_settings(self.control, self.spec).agreements == "required"
+        return configuration.admissions(self.control, self.spec, self.clock)
 
-        telling = frozenset({"document", *ports.types("information")})
-        telling -= {port.name for port in self.spec.outputs}
-        return Admissions(self.spec.id, self.control, required, self.clock, telling)
+    def _refusal(self, principal: Principal, admission: Admission) -> AccessError | None:
+        """Why nothing may be read: the product's state, or no agreement."""
+        found = lifecycle.refusal(self.spec, principal)
+        if found is not None or not admission.refusal:
+            return found
+        return AccessError(admission.refusal, where=self.spec.id, fix=admission.fix)
+
+    def _limited(self, principal: Principal) -> int:
+        """Count a request of `principal`, and give how many rows it may read at once; 0: any number."""
+        if principal.owns(self.spec.id) or not principal.needs_agreement:
+            return 0
+        limits = configuration.running_settings(self.control, self.spec)
+        if limits.requests_per_minute:
+            self.requests.count(principal.id, limits.requests_per_minute, where=self.spec.id)
+        return limits.rows_per_read
+
+    def _limit_engine(self) -> None:
+        """Give the engine what the settings say by now."""
+        if isinstance(self.engine, DuckDBEngine):
+            limits = configuration.running_settings(self.control, self.spec)
+            self.engine.limit(memory=limits.memory, threads=limits.threads)
 
     def _unchanged(self, policy: Policy) -> Callable[[], bool]:
         return lambda: self.policy is policy or self.policy == policy
@@ -447,12 +482,36 @@ class _Open:
 
     product: Product
     port: str
+    spec: Port | None = None
+    """The output port; None for a management port."""
 
     def __call__(self, principal: Principal, ref: Ref = LATEST, *, purpose: str = "") -> View:
-        return self.product.open(principal, ref, port=self.port, purpose=purpose)
+        mapping = None
+        if self.spec is not None:
+            self._served(self.spec)
+            mapping = Mapped(self.spec.mapping) if self.spec.mapping else None
+        return self.product.open(principal, ref, port=self.port, purpose=purpose, mapping=mapping)
+
+    def _served(self, spec: Port) -> None:
+        if spec.sunset is not None and self.product.clock().date() >= spec.sunset:
+            newer = self.product.spec.successor(spec)
+            raise RetiredError(
+                f"version {spec.version} of the port {spec.name!r} is not served since {spec.sunset}",
+                where=self.product.spec.id,
+                fix=f"use version {newer.version}" if newer else "ask the product's owner",
+            )
 
     def snapshots(self) -> Sequence[Snapshot]:
         return self.product.history()
+
+
+def _engine(settings: Settings, folder: Path) -> DuckDBEngine:
+    if settings.engine != "duckdb":
+        raise ConfigurationError(
+            f"no engine {settings.engine!r}", where="polyport.yaml", fix="engine: {type: duckdb}"
+        )
+    spill = folder / "scratch" / "spill"
+    return DuckDBEngine(memory=settings.memory, threads=settings.threads, scratch=spill)
 
 
 def _leave(held: AbstractContextManager[Snapshot]) -> None:

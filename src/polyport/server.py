@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,15 +14,18 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Mount, Route
 
-from polyport.access.identity import LOOPBACK, local_owner
+from polyport.access import keys, lifecycle, oidc
+from polyport.access.identity import LOOPBACK, Identity, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.model import OWNER_ROLE
 from polyport.ports.counted import Counted, noting
+from polyport.ports.deprecated import Deprecated
 from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
 from polyport.ports.output import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
     from polyport.access import View
     from polyport.access.identity import Identify
+    from polyport.descriptor.types import Port
     from polyport.model import Principal, Snapshot
     from polyport.product import Product
 
@@ -76,8 +81,11 @@ def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
     outputs = product.ports(identify)
     served = [port for port in outputs if isinstance(port, Served)]
     for port in served:
-        counted = Counted(port.app(), product.ledger, product.spec.id, port.context.spec.name)
-        yield Mount(base + port.mount, app=counted)
+        spec = port.context.spec
+        newer = _successor(port, served)
+        link = f'<{base}{newer.mount}/>; rel="successor-version"' if newer else ""
+        counted = Counted(port.app(), product.ledger, product.spec.id, spec.name, link=link)
+        yield Mount(base + port.mount, app=_in_its_state(counted, product))
         yield Route(base + port.mount, _with_slash)
     management = product.management(identify, outputs)
     for each in management:
@@ -86,16 +94,42 @@ def _routes(product: Product, identify: Identify) -> Iterator[BaseRoute]:
     yield Route(base, _document(product, served, identify), methods=["GET"])
 
 
+def _successor(port: Served, served: Sequence[Served]) -> Served | None:
+    """The newest major of the same port, where `port` is an older one."""
+    found = port.context.product.successor(port.context.spec)
+    return next(
+        (
+            p
+            for p in served
+            if found is not None
+            and p.context.spec.version == found.version
+            and p.context.spec.name == found.name
+        ),
+        None,
+    )
+
+
 def _below(base: str, route: BaseRoute, product: Product, port: str) -> BaseRoute:
     """A management port's route, at its place and counted."""
     if not isinstance(route, Route | Mount):
         raise TypeError(f"the port {port!r} has a route that is neither Route nor Mount: {route!r}")
-    counted = Counted(route.app, product.ledger, product.spec.id, port)
+    counted = _in_its_state(Counted(route.app, product.ledger, product.spec.id, port), product)
     return (
         Route(base + route.path, counted)
         if isinstance(route, Route)
         else Mount(base + route.path, counted)
     )
+
+
+def _in_its_state(app: ASGIApp, product: Product) -> ASGIApp:
+    """`app`; where the product is deprecated, its answers say so."""
+    if lifecycle.status(product.spec) != "deprecated":
+        return app
+    since = lifecycle.deprecated_since(product.spec)
+    if since is None:  # a date is wanted: the newest snapshot's is the latest that is sure
+        history = product.history()
+        since = history[-1].committed_at if history else product.clock()
+    return Deprecated(app, since, lifecycle.successor(product.spec))
 
 
 class _Fence:
@@ -150,24 +184,94 @@ def _client_lines(
     product: Product, served: Sequence[Served], base_url: str, dataset: str
 ) -> dict[str, str]:
     base = base_url.rstrip("/") + address(product.spec.id)
-    return {p.context.spec.name: p.client_line(base + p.mount, dataset) for p in served}
+    names = [p.context.spec.name for p in served]
+    return {
+        _label(p.context.spec, names): p.client_line(base + p.mount, _first(p, dataset))
+        for p in served
+    }
 
 
-def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8400) -> None:
-    """Serve until interrupted.
+def _label(spec: Port, names: Sequence[str]) -> str:
+    """The port's name; with its major where there are several."""
+    return f"{spec.name}@{spec.major}" if names.count(spec.name) > 1 else spec.name
+
+
+def _first(port: Served, dataset: str) -> str:
+    """`dataset`, as an older major calls it."""
+    mapping = port.context.spec.mapping
+    return next((old for old, new in mapping.items() if new.source == dataset), dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where `serve` listens, and who is let in."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    certificate: Path | None = None
+    """The TLS certificate's PEM file, with its chain; None: what is sent can be read on the way."""
+    certificate_key: Path | None = None
+    """The PEM file of its private key; None: it is in `certificate`."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """The block `identity` of `mesh.yaml`."""
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in LOOPBACK
+
+    @property
+    def base(self) -> str:
+        """Its address."""
+        name = self.host.strip("[]")
+        name = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.certificate else 'http'}://{name}:{self.port}"
+
+
+def login(products: Sequence[Product], at: Listening) -> Identity:
+    """Who is let in.
 
     Raises:
-        ConfigurationError: The address is not this machine's own (there is no login yet), or it is in use.
+        ConfigurationError: There is no product; others can reach it, and there is neither a key nor an issuer to know
+            them by; or two issuers cannot be told apart.
+        MissingExtraError: There are issuers, and the extra `oidc` is not installed.
+        StoreError: The ledger cannot be read.
+    """
+    if not products:
+        raise ConfigurationError("there is no product to serve", fix="the folder of one, or a mesh")
+    control = products[0].control
+    issuers = oidc.issuers(at.identity)
+    if not at.local and issuers is None and not keys.usable(control):
+        raise ConfigurationError(
+            f"on {at.host!r} others can reach it, and nobody can log in",
+            where="serve --host",
+            fix="polyport access key create PRINCIPAL --role ROLE; or identity.oidc in mesh.yaml; or 127.0.0.1",
+        )
+    owner = at.local and issuers is None and at.identity.get("local_owner", True) is not False
+    return Identity(control, issuers, owner)
+
+
+def serve(
+    products: Sequence[Product], at: Listening | None = None, *, identify: Identify | None = None
+) -> None:
+    """Serve until interrupted, those that `identify` lets in (default: `login`).
+
+    Raises:
+        ConfigurationError: Others can reach it, and nobody can log in; the address or TLS cannot be used.
     """
     import uvicorn  # noqa: PLC0415 - the server is needed by one command only
 
-    check_address(host, port)
+    at = at or Listening()
+    identify = identify or login(products, at)
+    check_address(at)
     for product in products:
         product.speed_up()
     uvicorn.run(
-        create_app(products),
-        host=host.strip("[]"),
-        port=port,
+        create_app(products, identify=identify, hosts=LOOPBACK if at.local else ("*",)),
+        host=at.host.strip("[]"),
+        port=at.port,
+        ssl_certfile=at.certificate,
+        ssl_keyfile=at.certificate_key,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -176,18 +280,16 @@ def serve(products: Sequence[Product], *, host: str = "127.0.0.1", port: int = 8
     )
 
 
-def check_address(host: str, port: int) -> None:
+def check_address(at: Listening) -> None:
     """Make sure that `serve` can use the address.
 
     Raises:
-        ConfigurationError: It is not this machine's own (there is no login yet), or it is in use.
+        ConfigurationError: It is in use, or is not this machine's; or TLS cannot be set up.
     """
-    if host not in LOOPBACK:
-        raise ConfigurationError(
-            f"there is no login yet, so {host!r} is refused",
-            where="serve --host",
-            fix="serve on 127.0.0.1; only this machine can reach it",
-        )
+    if at.certificate:
+        _check_certificate(at.certificate, at.certificate_key)
+    host, port = at.host, at.port
+    import errno  # noqa: PLC0415
     import socket  # noqa: PLC0415
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -195,11 +297,25 @@ def check_address(host: str, port: int) -> None:
         try:
             probe.bind((host.strip("[]"), port))
         except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
             raise ConfigurationError(
                 f"{host}:{port} cannot be used: {error.strerror}",
-                where="serve --port",
-                fix=f"polyport serve --port {port + 1}",
+                where="serve --port" if taken else "serve --host",
+                fix=f"polyport serve --port {port + 1}" if taken else "an address of this machine",
             ) from error
+
+
+def _check_certificate(certificate: Path, key: Path | None) -> None:
+    import ssl  # noqa: PLC0415
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:  # SSLError is one
+        raise ConfigurationError(
+            f"TLS cannot be set up: {error.strerror or error}",
+            where="serve --tls-cert",
+            fix="a PEM certificate with its chain, and its private key (without a password)",
+        ) from error
 
 
 def _root(_: Request, products: Sequence[Product]) -> Response:

@@ -109,9 +109,9 @@ def test_a_no_needs_a_reason(desk, decision):
 def test_of_two_deciders_the_second_is_told(desk):
     made, _ = desk.request(asked(), by="ann")
     desk.decide(made.id, "approved", by="owner", after=made.seq)
-    with pytest.raises(ConflictError, match="owner was first"):
+    with pytest.raises(ConflictError, match="changed by somebody else"):
         desk.decide(made.id, "revoked", by="platform", note="x", after=made.seq)
-    with pytest.raises(ConflictError, match="was first"):
+    with pytest.raises(ConflictError, match="changed by somebody else"):
         desk.request(asked(id=made.id), by="eve")
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from polyport.cli.serve import show_addresses
 from polyport.product import Product
@@ -28,32 +38,33 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def get(url):
-    with urllib.request.urlopen(url, timeout=30) as reply:
+def get(url, context=None):
+    with urllib.request.urlopen(url, timeout=30, context=context) as reply:
         return reply.read()
 
 
 @contextmanager
-def serving(folder, port, temp):
+def serving(folder, port, temp, *options, context=None, scheme="http"):
     """The process, once it answers; killed if the test forgets to end it."""
     environment = os.environ | {"TMPDIR": str(temp)}
     command = [sys.executable, "-m", "polyport", "serve", str(folder), "--port", str(port)]
+    command += map(str, options)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
-            await_answer(process, f"http://127.0.0.1:{port}/")
+            await_answer(process, f"{scheme}://127.0.0.1:{port}/", context)
             yield process
         finally:
             process.kill()
 
 
-def await_answer(process, url):
+def await_answer(process, url, context=None):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         try:
-            return get(url)
+            return get(url, context)
         except OSError:
             time.sleep(0.05)  # until the next try, not instead of an answer
     pytest.fail(f"nothing answers at {url}")
@@ -191,10 +202,130 @@ def test_a_port_in_use_is_told(polyport, published):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
-def test_other_machines_are_not_let_in(polyport, published, host):
+def test_other_machines_are_not_let_in_without_a_login(polyport, published, host):
     ended = polyport("serve", published, "--host", host)
     assert ended.code == 2
-    assert f"there is no login yet, so '{host}' is refused" in ended.err
+    assert f"on '{host}' others can reach it, and nobody can log in" in ended.err
+    assert "polyport access key create" in ended.err
+
+
+def status(url, **headers):
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=30
+        ) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.fixture
+def alone(mesh, polyport, tmp_path):
+    """A product in no mesh: its ledger is its own."""
+    home = shutil.copytree(mesh / "films", tmp_path / "films")
+    assert polyport("build", home).code == 0
+    return home
+
+
+def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_path):
+    port, temp = free_port(), tmp_path / "temp"
+    temp.mkdir()
+    url = f"http://127.0.0.1:{port}/products/films/rest/v1/films"
+    words = ("access", "key", "create", "robot", "--role", "accountant", "--json", alone)
+    made, boss = polyport(*words).json(), polyport("access", "key", "create", "b", alone).out
+    with serving(alone, port, temp, "--host", "0.0.0.0") as process:
+        assert status(url) == 401
+        mine = {"Authorization": f"Bearer {made['key']}"}
+        assert status(url, **mine) == 200
+        password = base64.b64encode(f"x:{made['key']}".encode()).decode()
+        assert status(url, Authorization=f"Basic {password}") == 200
+        assert status(url, **mine, Host="films.example.org") == 200
+        assert status(url, Authorization="Bearer " + boss.strip()) == 403
+        polyport("access", "key", "revoke", made["id"], alone)
+        assert status(url, **mine) == 401
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert "Login: 2 keys" in err
+    assert "without TLS, keys travel in clear text" in err
+    assert made["key"][-43:] not in err
+
+
+def test_tls(polyport, alone, tmp_path):
+    pem, port = certificate(tmp_path), free_port()
+    context = ssl.create_default_context(cafile=pem)
+    polyport("access", "key", "create", "robot", alone)
+    (tmp_path / "temp").mkdir()
+    options = ("--host", "0.0.0.0", "--tls-cert", pem)
+    url = f"https://127.0.0.1:{port}/"
+    with serving(
+        alone, port, tmp_path / "temp", *options, context=context, scheme="https"
+    ) as process:
+        with urllib.request.urlopen(url, timeout=30, context=context) as reply:
+            assert json.load(reply)["_links"]["product"][0]["name"] == "films"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert "https://0.0.0.0" in err
+    assert "clear text" not in err
+    assert "--tls-key needs" in polyport("serve", alone, "--tls-key", pem).err
+
+
+def certificate(folder):
+    """A PEM file of a certificate of 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "both.pem"
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_another_node_is_read_with_a_key(polyport, alone, tmp_path, monkeypatch):
+    """The consumer's key names it; a revoked one stops the next build."""
+    port, temp, reader = free_port(), tmp_path / "temp", tmp_path / "reader"
+    temp.mkdir()
+    (alone / "mesh.yaml").write_text("identity: {local_owner: false}\n")
+    words = (
+        "access",
+        "key",
+        "create",
+        "product:reader",
+        "--role",
+        "product:reader",
+        "--role",
+        "consumer",
+    )
+    made = polyport(*words, "--json", alone).json()
+    with make_product(reader, "rest"):
+        pass
+    text = (reader / ODPS).read_text()
+    (reader / ODPS).write_text(text.replace("id: films\n", "id: reader\n"))
+    source = f"{{type: product, product: 'http://127.0.0.1:{port}/products/films', dataset: films, token: '${{NODE_KEY}}', retries: 0}}"
+    given = (reader / "polyport.yaml").read_text()
+    (reader / "polyport.yaml").write_text(
+        given.replace("{type: files, path: inputs/*.csv}", source)
+    )
+    monkeypatch.setenv("NODE_KEY", made["key"])
+    with serving(alone, port, temp) as process:
+        ended = polyport("build", reader, "--json")
+        assert ended.code == 0, ended.out
+        polyport("access", "key", "revoke", made["id"], alone)
+        ended = polyport("build", reader)
+        assert ended.code == 3
+        assert made["key"][-43:] not in ended.err
+        assert "401" in ended.err
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    with Product.load(alone) as product:
+        assert {r["principal"] for r in product.ledger.reads("films")} == {"product:reader"}
 
 
 def test_what_is_not_published_is_said(polyport, tmp_path, capsys):

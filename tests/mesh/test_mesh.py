@@ -124,13 +124,10 @@ def test_a_product_needs_an_agreement_to_read_another_and_shows_as_its_consumer(
         assert command in caught.value.fix
         asked = {
             "description": {"purpose": "counting"},
-            "provider": {"outputPortId": "*"},
-            "consumer": {"teamId": "t", "userId": "product:studios"},
+            "provider": {"outputPortId": "files"},
+            "consumer": {"teamId": "t", "dataProductId": "studios"},
         }
-        wrong, _ = films.desk().request(asked, by="owner")
-        consumer = {"teamId": "t", "dataProductId": "studios"}
-        asked["provider"] = {"outputPortId": "files"}
-        made, _ = films.desk().request({**asked, "consumer": consumer}, by="owner")
+        made, _ = films.desk().request(asked, by="owner")
         with pytest.raises(InputError, match="not decided yet"):
             reader.build()
         films.desk().decide(made.id, "approved", by="owner")

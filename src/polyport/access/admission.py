@@ -192,6 +192,16 @@ def _admitted(
     return Admission(admitted, purpose, tuple(a.id for a in found), until=until)
 
 
+def why_not(agreement: Agreement, port: str, purpose: str, now: datetime) -> str:
+    """Why a read through `port` for `purpose` cannot stand on `agreement`, which does not let its consumer in."""
+    if agreement.state(now) != "active":
+        return _why(agreement, now)
+    if not agreement.for_port(port):
+        return f"it is for the ports {', '.join(agreement.ports)}"
+    stated = f"not {purpose!r}" if purpose else "and none was stated, with others to choose from"
+    return f"it is for the purpose {agreement.purpose!r}, {stated}"
+
+
 def _why(agreement: Agreement, now: datetime) -> str:
     """Why the agreement does not let anybody in."""
     note = f": {agreement.note}" if agreement.note else ""

@@ -236,7 +236,7 @@ class Desk:
     ) -> Agreement:
         content = {"agreement": document, "decision": decision, "note": "", **more}
         entry = self.control.journal.append(
-            "agreement", document["id"], content, product=self.product.id, by=by, after=after
+            "agreement", document["id"], content, product=self.product.id, by=by, based=after
         )
         return agreement(entry)
 

@@ -1,17 +1,24 @@
-"""Who is asking, over HTTP. Today: the owner of the folder, on this machine, who may also ask as one of the roles."""
+"""Who is asking, over HTTP: by an API key, by a token of an issuer, or as the owner on this machine."""
 
 from __future__ import annotations
 
+import base64
+import binascii
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
-from polyport.errors import AccessError
+from polyport.access import keys
+from polyport.errors import AccessError, AuthenticationError
 from polyport.model import OWNER, OWNER_ROLE, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from starlette.requests import HTTPConnection
+
+    from polyport.access.control import Control
+    from polyport.access.oidc import Issuers
 
 Identify: TypeAlias = "Callable[[HTTPConnection], tuple[Principal, str]]"
 """Gives the principal and the purpose of a request (empty: none stated).
@@ -21,23 +28,110 @@ Raises AuthenticationError or AccessError.
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Knows who asks: an `Identify`."""
+
+    control: Control
+    """Of the ledger whose keys are taken."""
+    issuers: Issuers | None = None
+    """Whose tokens are taken; None: nobody's."""
+    local_owner: bool = False
+    """Whether a request without credentials is the owner's: only where nobody but this machine can send one."""
+
+    def __call__(self, connection: HTTPConnection) -> tuple[Principal, str]:
+        """The principal and the purpose of a request.
+
+        `Authorization: Bearer <key or token>`, or `Basic` with it as the password. An owner may ask as somebody else
+        (`Polyport-Role`), nobody else may. Credentials that are wrong are refused, whatever else would be let in.
+
+        Raises:
+            AuthenticationError: There are no credentials, or they are of no use.
+            AccessError: A header is written wrong or sent twice, or a preview is asked for by somebody else.
+            StoreError: The journal cannot be read.
+        """
+        given = connection.headers.getlist("Authorization")
+        if not given:
+            if self.local_owner:
+                return local_owner(connection)
+            raise AuthenticationError(
+                "it is not known who asks", fix="Authorization: Bearer KEY; or KEY as the password"
+            )
+        if len(given) > 1:
+            raise AuthenticationError(
+                f"the header Authorization is sent {len(given)} times", fix="send it once"
+            )
+        return previewed(connection, self._known(_credential(given[0])))
+
+    def _known(self, credential: str) -> Principal:
+        if keys.is_key(credential) or self.issuers is None:
+            return keys.authenticate(self.control, credential)
+        return self.issuers.authenticate(credential)
+
+
 def local_owner(connection: HTTPConnection) -> tuple[Principal, str]:
-    """The principal and the purpose of a request to a server that only this machine can reach.
+    """The principal and the purpose of a request to a server that only this machine can reach: the owner's.
+
+    Raises:
+        AccessError: A header is written wrong, or sent twice.
+    """
+    return previewed(connection, OWNER)
+
+
+def previewed(connection: HTTPConnection, known: Principal) -> tuple[Principal, str]:
+    """Who asks: `known`, or whom it asks as; and the purpose.
 
     The owner sees everything. `Polyport-Role: partner; studio=Warner%20Bros.` asks as a principal with that role and
     attributes instead, which can only show less; `Polyport-Purpose: planning` states a purpose.
 
     Raises:
-        AccessError: The role is not written as above, or a header is sent twice.
+        AccessError: `known` is not the owner, the role is not written as above, or a header is sent twice.
     """
     purpose = _once(connection, "Polyport-Purpose") or ""
     asked = _once(connection, "Polyport-Role")
-    if asked is None or asked == OWNER_ROLE:
-        return OWNER, purpose
+    if asked is None:
+        return known, purpose
+    if OWNER_ROLE not in known.roles:
+        raise AccessError(
+            f"{known.id} may not ask as somebody else", fix="leave the header Polyport-Role out"
+        )
+    if asked == OWNER_ROLE:
+        return known, purpose
     roles, _, rest = asked.partition(";")
     names = frozenset(unquote(name.strip()) for name in roles.split(",")) - {OWNER_ROLE, ""}
-    name = f"owner as {roles.strip()}"
+    name = f"{known.id} as {roles.strip()}"
     return Principal(name, names, _attributes(rest), needs_agreement=False), purpose
+
+
+def _credential(header: str) -> str:
+    """The key or token in an Authorization header.
+
+    Raises:
+        AuthenticationError: There is none.
+    """
+    scheme, _, rest = header.strip().partition(" ")
+    match scheme.lower():
+        case "bearer":
+            found = rest.strip()
+        case "basic":
+            found = _password(rest.strip())
+        case _:
+            found = ""
+    if not found:
+        raise AuthenticationError(
+            "the header Authorization holds no key and no token",
+            fix="Authorization: Bearer KEY; or KEY as the password",
+        )
+    return found
+
+
+def _password(encoded: str) -> str:
+    """The password; the user's name, where that is all there is (`curl -u KEY:`)."""
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return password or user
 
 
 def _once(connection: HTTPConnection, name: str) -> str | None:

@@ -11,10 +11,10 @@ from polyport.access.masks import Mask
 from polyport.descriptor.types import RoleSettings
 from polyport.errors import AccessError
 from polyport.expression import Or, attributes, columns, filled, quote, to_sql
-from polyport.model import OWNER_ROLE, Relation
+from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from polyport.descriptor.types import Role
     from polyport.expression import Expression
@@ -29,16 +29,39 @@ class Grant:
     settings: RoleSettings
     promised: Collection[str] | None = None
     """The columns that the contract names today; None: not known."""
+    own: RoleSettings | None = None
+    """What the role itself says, where agreements limit its columns."""
 
     def shows(self, column: str) -> bool:
-        """Whether the role shows `column` at all, masked or not.
+        """Whether the role shows `column` at all, masked or not."""
+        return not self.hides(column)
+
+    def hides(self, column: str) -> str:
+        """Why the role does not show `column`, masked or not; empty where it does.
 
         A role with masks was written for the columns of today. One that only an older snapshot has may be what a mask
         now covers under another name, so that role does not show it.
         """
         if self.settings.columns is not None:
-            return column in self.settings.columns
-        return not self.settings.mask or self.promised is None or column in self.promised
+            if column in self.settings.columns:
+                return ""
+            if self.own is not None and Grant(self.role, self.own, self.promised).shows(column):
+                return f"the agreements that give role {self.role!r} do not name it"
+            return f"role {self.role!r} does not show it"
+        if not self.settings.mask or self.promised is None or column in self.promised:
+            return ""
+        return f"no contract promises it today, and role {self.role!r} masks columns of today"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether one of a principal's roles counts for a dataset."""
+
+    role: str
+    grant: Grant | None
+    """What it shows; None: it does not count."""
+    reason: str = ""
+    """Why it does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +83,19 @@ class Policy:
         """
         if OWNER_ROLE in principal.roles:
             return (Grant(OWNER_ROLE, RoleSettings()),)
-        found, reasons = [], []
-        for name in sorted(principal.roles):
-            settings, reason = self._settings(name, dataset, purpose)
-            if settings is None:
-                reasons.append(reason)
-                continue
-            grant = self._grant(name, dataset, settings, principal)
-            if any(map(grant.shows, dataset.schema.names)):
-                found.append(grant)
-            else:
-                reasons.append(f"role {name!r} sees no column of {dataset.name!r}")
+        verdicts = self.verdicts(dataset, principal, purpose)
+        found = tuple(v.grant for v in verdicts if v.grant is not None)
         if not found:
-            raise self._denied(dataset.name, principal, reasons)
-        return tuple(found)
+            raise self._denied(dataset.name, principal, [v.reason for v in verdicts])
+        return found
+
+    def verdicts(self, dataset: Dataset, principal: Principal, purpose: str) -> tuple[Verdict, ...]:
+        """Each of the principal's roles, whether it counts for `purpose`, and why not."""
+        if OWNER_ROLE in principal.roles:
+            return (Verdict(OWNER_ROLE, Grant(OWNER_ROLE, RoleSettings())),)
+        return tuple(
+            self._verdict(name, dataset, principal, purpose) for name in sorted(principal.roles)
+        )
 
     def secure(
         self, dataset: Dataset, files: Files, principal: Principal, purpose: str = ""
@@ -147,9 +169,20 @@ class Policy:
             :16
         ]
 
+    def _verdict(self, role: str, dataset: Dataset, principal: Principal, purpose: str) -> Verdict:
+        settings, reason = self._settings(role, dataset, purpose)
+        if settings is None:
+            return Verdict(role, None, reason)
+        grant = self._grant(role, dataset, settings, principal)
+        if any(map(grant.shows, dataset.schema.names)):
+            return Verdict(role, grant)
+        return Verdict(role, None, f"role {role!r} sees no column of {dataset.name!r}")
+
     def _settings(
         self, role: str, dataset: Dataset, purpose: str
     ) -> tuple[RoleSettings | None, str]:
+        if role == PLATFORM_ROLE:
+            return None, f"role {role!r} configures, and sees no data"
         if role not in self.roles:
             return None, f"the product has no role {role!r}"
         settings = self.roles[role].sees(dataset.name)
@@ -179,7 +212,7 @@ class Policy:
             for name in dataset.schema.names
             if grant.shows(name) and (name in limit or f"{dataset.name}.{name}" in limit)
         )
-        return Grant(role, replace(settings, columns=agreed), promised)
+        return Grant(role, replace(settings, columns=agreed), promised, settings)
 
     def _denied(self, dataset: str, principal: Principal, reasons: list[str]) -> AccessError:
         why = "; ".join(reasons) or "it has no role"
@@ -197,6 +230,23 @@ class Policy:
             if purposes
             else roles,
         )
+
+
+def filter_of(grants: Sequence[Grant], principal: Principal) -> Expression | None:
+    """The rows that `grants` show together, what is known of the principal filled in; None: all."""
+    filters = [grant.settings.rows for grant in grants]
+    if None in filters:
+        return None
+    known = _known(principal)
+    terms = dict.fromkeys(filled(rows, known) or rows for rows in filters if rows is not None)
+    return next(iter(terms)) if len(terms) == 1 else Or(tuple(terms))
+
+
+def missing(grant: Grant, principal: Principal) -> tuple[str, ...]:
+    """The names that the grant's filter asks of the principal and that it does not have: they fit no row."""
+    rows = grant.settings.rows
+    known = _known(principal)
+    return () if rows is None else tuple(n for n in attributes(rows) if n not in known)
 
 
 def _known(principal: Principal) -> Mapping[str, str]:

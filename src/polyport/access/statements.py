@@ -114,6 +114,11 @@ def aggregate(  # noqa: PLR0913 - one argument a clause
     return sql, {k: v for k, v in params.items() if k not in taken}
 
 
+def more_than(sql: str, most: int) -> str:
+    """One row where the SELECT `sql` gives more than `most` rows, else none."""
+    return f"SELECT 1 AS more FROM ({sql}) LIMIT 1 OFFSET {most}"
+
+
 def changes(key: Sequence[str], old: Sequence[str], new: Sequence[str]) -> str:
     """Rows of `_before` and `_after` that differ: `_change`, `before`, `after`.
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from polyport.access import fit, statements
 from polyport.access.meter import Meter, Outcome
 from polyport.access.statements import Measure, Order
-from polyport.errors import AccessError, NotFoundError, QueryError
+from polyport.errors import AccessError, NotFoundError, QueryError, SizeError
 from polyport.expression import And, quote
 from polyport.expression import columns as named_columns
 from polyport.model import LATEST, Files
@@ -19,6 +19,7 @@ from polyport.model import LATEST, Files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from polyport.access.mapping import Mapped
     from polyport.access.policy import Policy
     from polyport.access.results import Results
     from polyport.engine import Engine
@@ -69,14 +70,25 @@ class View:
     """Gives the keyed read path of a dataset, where there is one."""
     results: Results | None = None
     """Where aggregates are kept; None: each is computed anew."""
+    mapping: Mapped | None = None
+    """For an older major of a port: its datasets over the published ones. Without `keyed`: that path is not mapped."""
     refusal: AccessError | None = None
     """Why the principal was not let in; raised by each read, which is recorded as denied."""
     still: Callable[[], None] = lambda: None
     """Raises AccessError where what let the principal in no longer holds; asked before each read and each batch."""
+    rows_limit: int = 0
+    """How many rows one read may give; 0: any number."""
     _secured: dict[str, tuple[Relation, Mapping[str, str]]] = field(default_factory=dict)
     _schemas: dict[str, pa.Schema] = field(default_factory=dict)
     _meters: list[Meter] = field(default_factory=list)
     _closed: bool = False
+    _published: Snapshot = field(init=False)
+    """The snapshot with its own datasets."""
+
+    def __post_init__(self) -> None:
+        self._published = self.snapshot
+        if self.mapping is not None:
+            self.snapshot = self.mapping.shown(self.snapshot)
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +108,8 @@ class View:
     @property
     def policy_class(self) -> str:
         """A digest: two principals with the same one see the same rows (for ETags and caches)."""
-        return statements.digest(list(map(self._class, self.snapshot.datasets.values())))
+        older = [self.mapping.digest] if self.mapping else []
+        return statements.digest([*map(self._class, self.snapshot.datasets.values()), *older])
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -107,7 +120,21 @@ class View:
         """What the principal sees of `dataset`, as a digest; `-` where that is nothing."""
         if self.refusal is not None:
             return "-"
-        return self.policy.policy_class(dataset, self.principal, self.purpose)
+        found = self._real(dataset.name)
+        seen = self.policy.policy_class(found, self.principal, self.purpose)
+        if self.mapping is None or seen == "-":
+            return seen
+        grants = self.policy.grants(found, self.principal, self.purpose)
+        real = self.mapping.real(dataset.name, found, dataset.schema.names)
+        shown = any(grant.shows(column) for grant in grants for column in real)
+        return f"{seen}-{self.mapping.digest}-{dataset.name}" if shown else "-"
+
+    def _real(self, name: str) -> Dataset:
+        """The published dataset behind `name`."""
+        if self.mapping is None:
+            return self.dataset(name)
+        self.dataset(name)
+        return self.mapping.source(self._published, name)
 
     def dataset(self, name: str) -> Dataset:
         """The dataset as published.
@@ -146,7 +173,7 @@ class View:
         """Column -> how it is masked, in words, for those that are."""
         return self._secure(dataset)[1]
 
-    def scan(
+    def scan(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
         dataset: str,
         *,
@@ -155,21 +182,25 @@ class View:
         order: Sequence[Order] = (),
         limit: int | None = None,
         after: Sequence[Any] | None = None,
+        spare: int = 0,
     ) -> pa.RecordBatchReader:
         """Rows, `columns` (default: all visible) in the order asked. Streams; metered as it is read.
 
         `order` may name columns that are not shown. `after`: the values of the `order` columns of the last row
         already seen: only rows that come after it (keyset paging; the order should end in the key to be total).
+        `spare`: how many of `limit` are read to tell how the rows go on, and are not given.
 
         Raises:
             NotFoundError, AccessError: As `schema`.
             QueryError: An unknown column, or a value that does not fit its column.
+            SizeError: More rows than one read may give.
         """
         shown = tuple(columns) or tuple(self.schema(dataset).names)
         self.still()
         self._known(dataset, (*shown, *_used(where), *(o.column for o in order)))
         fit.check(where, self.schema(dataset), dataset)
-        found = self._keyed(dataset, shown, where, order, limit, after)
+        most = self._most(limit, spare)
+        found = None if most else self._keyed(dataset, shown, where, order, limit, after)
         if found is not None:
             return found
         sql, params = statements.scan(
@@ -181,7 +212,7 @@ class View:
             after=after,
             taken=self._params(dataset),
         )
-        return self._run(dataset, shown, sql, params)
+        return self._run(dataset, shown, (sql, params), most)
 
     def aggregate(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
@@ -193,11 +224,12 @@ class View:
         having: Expression | None = None,
         order: Sequence[Order] = (),
         limit: int | None = None,
+        spare: int = 0,
     ) -> pa.RecordBatchReader:
         """One row a group: its `group` columns, then the measures. `having` and `order` name either.
 
         Raises:
-            NotFoundError, AccessError, QueryError: As `scan`.
+            NotFoundError, AccessError, QueryError, SizeError: As `scan`.
         """
         measured = [m.column for m in measures if m.column]
         self._known(dataset, (*group, *measured, *_used(where)))
@@ -217,14 +249,17 @@ class View:
             taken=self._params(dataset),
         )
         read = tuple(dict.fromkeys((*group, *measured)))
+        most = self._most(limit, spare)
         if self.results is None:
-            return self._run(dataset, read, sql, params)
+            return self._run(dataset, read, (sql, params), most)
         self.still()
         sight = self._class(self.dataset(dataset))
         key = (self.snapshot.id, dataset, sight, sql, tuple(params.items()))
         kept = self.results.get(key)
         if kept is None:
-            return self.results.keep(key, self._run(dataset, read, sql, params))
+            return self.results.keep(key, self._run(dataset, read, (sql, params), most))
+        if most and kept.num_rows > most:
+            raise self._too_many(dataset)
         meter = self._meter(dataset, read)
         meter.rows, meter.bytes = kept.num_rows, kept.nbytes
         meter.finish("ok")
@@ -260,24 +295,27 @@ class View:
         """Record a read of bytes that this view's policy class rendered before (a cached export).
 
         Raises:
-            NotFoundError, AccessError: As `schema`.
+            NotFoundError, AccessError, SizeError: As `scan`.
         """
         self._secure(dataset)
         self.still()
+        if self.rows_limit and rows > self.rows_limit:
+            raise self._too_many(dataset)
         meter = self._meter(dataset, tuple(columns))
         meter.rows, meter.bytes = rows, size
         meter.finish("ok")
 
     def _secure(self, dataset: str) -> tuple[Relation, Mapping[str, str]]:
         if dataset not in self._secured:
-            found = self.dataset(dataset)
-            files = Files(tuple(self.files(self.snapshot, dataset)), schema=found.schema)
+            found = self._real(dataset)
+            files = Files(tuple(self.files(self._published, found.name)), schema=found.schema)
             try:
                 if self.refusal is not None:
                     raise self.refusal
-                self._secured[dataset] = self.policy.secure(
-                    found, files, self.principal, self.purpose
-                )
+                secured = self.policy.secure(found, files, self.principal, self.purpose)
+                if self.mapping is not None:
+                    secured = self.mapping.relation(dataset, found, *secured)
+                self._secured[dataset] = secured
             except AccessError:
                 self._meter(dataset, ()).finish("denied")
                 raise
@@ -290,13 +328,16 @@ class View:
         _check_names(names, self.schema(dataset).names, dataset)
 
     def _meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
+        found = self._real(dataset)
+        if self.mapping is not None:
+            columns = self.mapping.real(dataset, found, columns)
         read = {
             "product": self.snapshot.product,
             "port": self.port,
             "principal": self.principal.id,
             "purpose": self.purpose,
             "snapshot": self.snapshot.id,
-            "dataset": dataset,
+            "dataset": found.name,
             "columns": columns,
         }
         meter = Meter(self.record, read)
@@ -313,7 +354,9 @@ class View:
         after: Sequence[Any] | None,
     ) -> pa.RecordBatchReader | None:
         """The same rows by the keyed read path; None where it has to be the engine."""
-        index = self.keyed(self.snapshot, dataset) if limit is not None and limit <= SMALL else None
+        if self.mapping is not None or limit is None or limit > SMALL:
+            return None
+        index = self.keyed(self.snapshot, dataset)
         if index is None:
             return None
         rows = self.policy.plain_rows(self.snapshot.datasets[dataset], self.principal, self.purpose)
@@ -332,9 +375,27 @@ class View:
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
 
     def _run(
-        self, dataset: str, columns: tuple[str, ...], sql: str, params: Mapping[str, Any]
+        self,
+        dataset: str,
+        columns: tuple[str, ...],
+        statement: tuple[str, Mapping[str, Any]],
+        most: int,
     ) -> pa.RecordBatchReader:
-        return self._metered(dataset, columns, sql, {dataset: self._secure(dataset)[0]}, params)
+        relations = {dataset: self._secure(dataset)[0]}
+        return self._metered(dataset, columns, statement, relations, most)
+
+    def _most(self, limit: int | None, spare: int) -> int:
+        """How many rows the engine may give; 0 where what is asked cannot be too many."""
+        most = self.rows_limit + spare if self.rows_limit else 0
+        return 0 if limit is not None and limit <= most else most
+
+    def _too_many(self, dataset: str) -> SizeError:
+        self._meter(dataset, ()).finish("denied")
+        return SizeError(
+            f"this read gives more rows than the {self.rows_limit:,} that {self.principal.id} may read at once",
+            where=dataset,
+            fix="ask for fewer: filter, or read page by page",
+        )
 
     def _common_key(self, before: View, dataset: str) -> tuple[str, ...]:
         """The key, if it is seen as it is on both sides: a masked one may have one value in all rows."""
@@ -346,17 +407,23 @@ class View:
         mine, _ = self._secure(dataset)
         theirs, _ = before._secure(dataset)
         relations = {"_after": mine, "_before": statements.renamed(theirs, "b")}
-        return self._metered(dataset, tuple(self.schema(dataset).names), sql, relations, {})
+        columns = tuple(self.schema(dataset).names)
+        return self._metered(dataset, columns, (sql, {}), relations, self.rows_limit)
 
     def _metered(
         self,
         dataset: str,
         columns: tuple[str, ...],
-        sql: str,
+        statement: tuple[str, Mapping[str, Any]],
         relations: Mapping[str, Relation],
-        params: Mapping[str, Any],
+        most: int,
     ) -> pa.RecordBatchReader:
         self.still()
+        sql, params = statement
+        if most:  # counted first, for nothing may leave of a read that is too large
+            counted = self.engine.query(statements.more_than(sql, most), relations, params)
+            if counted.read_all().num_rows:
+                raise self._too_many(dataset)
         meter = self._meter(dataset, columns)
         try:
             reader = self.engine.query(sql, relations, params)

@@ -56,7 +56,7 @@ def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -
         _bring_in_next(folder)
     week = 2 if (folder / ".second-state").exists() else 1
     if not no_serve:
-        server.check_address("127.0.0.1", port)
+        server.check_address(server.Listening(port=port))
     with ended_by_signal(), _popularity_service(folder, week), Mesh.find(folder) as mesh:
         products = mesh.at(folder)
         results = [show_build(product, quiet=as_json) for product in products]
@@ -68,7 +68,7 @@ def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -
             console.talk(f"\n{console.dim('Next:')} polyport serve {folder}")
             return
         _show_addresses(products, f"http://127.0.0.1:{port}")
-        server.serve(products, port=port)
+        server.serve(products, server.Listening(port=port))
 
 
 def _source() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +11,6 @@ from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option, one_product
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from polyport.access import View
 
 SIGNS = {
@@ -33,9 +32,29 @@ SIGNS = {
     type=click.IntRange(min=0),
     help="Rows shown of each dataset; 0: only counts.",
 )
+@click.option(
+    "--contract",
+    nargs=2,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="OLD NEW",
+    help="Two ODCS or ODPS files instead of snapshots; exits with 1 where a change is breaking.",
+)
 @json_option
-def diff(folder: Path, before: str, after: str, dataset: str, limit: int, as_json: bool) -> None:
+def diff(
+    folder: Path,
+    before: str,
+    after: str,
+    dataset: str,
+    limit: int,
+    contract: tuple[Path, Path] | None,
+    as_json: bool,
+) -> None:
     """What changed between two snapshots of the product in DIR. A REF is a sequence, an id, a tag or a time."""
+    if contract:
+        from polyport.cli.differences import compare_files
+
+        compare_files(*contract, as_json=as_json)
+        return
     from polyport.errors import NotFoundError
     from polyport.model import OWNER
 

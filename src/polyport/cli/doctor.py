@@ -32,7 +32,7 @@ NEEDED = (
     "python-calamine",
     "httpx",
 )
-EXTRAS = {"ibis": "ibis", "adbc": "adbc_driver_manager"}
+EXTRAS = {"ibis": "ibis", "adbc": "adbc_driver_manager", "oidc": "jwt"}
 LITTLE_SPACE = 2_000_000_000
 MARKS = {"ok": console.good("✓"), "note": console.dim("·"), "bad": console.bad("✗")}
 

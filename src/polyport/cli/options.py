@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from polyport.access.control import Control
     from polyport.product import Product
 
 
@@ -43,3 +44,20 @@ def one_product(folder: Path) -> Iterator[Product]:
                 f"{folder} holds {len(found)} products", where=str(folder), fix=f"name one: {homes}"
             )
         yield found[0]
+
+
+@contextmanager
+def control_at(folder: Path) -> Iterator[Control]:
+    """Keys, agreements and configuration of the ledger at `folder`: that of the mesh, where it belongs to one.
+
+    Raises:
+        ConfigurationError: There is no product.
+    """
+    from polyport.errors import ConfigurationError
+    from polyport.mesh import Mesh
+
+    with Mesh.find(folder) as mesh:
+        found = mesh.at(folder)
+        if not found:
+            raise ConfigurationError(f"no data product in {folder}", where=str(folder))
+        yield found[0].control

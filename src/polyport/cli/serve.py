@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,9 +15,13 @@ from polyport.cli.options import folder_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from polyport.access.identity import Identity
     from polyport.product import Product
+    from polyport.server import Listening
+
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="An address of this machine only: there is no login yet.",
+    help="Any but this machine's own needs a key or an issuer to log in with.",
 )
 @click.option(
     "--port",
@@ -34,17 +39,43 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 65535),
     help="Where to listen.",
 )
-def serve(folder: Path, host: str, port: int) -> None:
+@click.option("--tls-cert", type=_FILE, help="A PEM certificate with its chain: serve https.")
+@click.option("--tls-key", type=_FILE, help="Its private key, where --tls-cert does not hold it.")
+def serve(folder: Path, host: str, port: int, tls_cert: Path | None, tls_key: Path | None) -> None:
     """Open every output port of the product in DIR, or of each product of a mesh."""
     from polyport import server
     from polyport.mesh import Mesh
 
+    if tls_key and not tls_cert:
+        raise click.UsageError("--tls-key needs --tls-cert")
     with ended_by_signal(), Mesh.find(folder) as mesh:
         products = mesh.at(folder)
-        server.check_address(host, port)
-        show_addresses(products, f"http://{host}:{port}")
+        at = server.Listening(host, port, tls_cert, tls_key, mesh.identity)
+        identify = server.login(products, at)
+        server.check_address(at)
+        show_addresses(products, at.base)
+        show_login(identify, at)
+        server.serve(products, at, identify=identify)
+
+
+def show_login(identity: Identity, at: Listening) -> None:
+    """Who is let in, and what to be careful of."""
+    from polyport.access import keys
+
+    if identity.local_owner:
         console.talk(console.dim("\nNo login: only this machine can reach it. Ctrl-C ends it."))
-        server.serve(products, host=host, port=port)
+        return
+    count = keys.usable(identity.control)
+    issuers = list(identity.issuers.known) if identity.issuers else []
+    known = [*([console.plural(count, "key")] if count else []), *issuers]
+    if known:
+        console.talk(console.dim(f"\nLogin: {', '.join(known)}. Ctrl-C ends it."))
+    else:
+        fix = "polyport access key create PRINCIPAL --role ROLE"
+        console.talk(f"\n{console.warning('nobody can log in yet')}: {fix}. Ctrl-C ends it.")
+    if not at.local and not at.certificate:
+        clear = console.warning("without TLS, keys travel in clear text")
+        console.talk(f"{clear}: --tls-cert, or a proxy that has a certificate")
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from polyport.descriptor import schema
-from polyport.descriptor.types import DataProduct, Port, Settings
+from polyport.descriptor.types import Constant, DataProduct, DatasetMapping, Port, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,7 +74,32 @@ def _input(node: Mapping[str, Any], settings: Mapping[str, Any]) -> Port:
 
 
 def _output(node: Mapping[str, Any], settings: Mapping[str, Any]) -> Port:
-    return _port(node, node.get("type") or "", settings.get(node["name"]) or {})
+    port = _port(node, node.get("type") or "", {})
+    own = settings.get(f"{port.name}@{port.major}", settings.get(port.name)) or {}
+    return replace(
+        port,
+        settings={name: value for name, value in own.items() if name != "mapping"},
+        mapping={old: _mapping(given) for old, given in (own.get("mapping") or {}).items()},
+        deprecated_on=day(node, "polyport.deprecatedOn"),
+        sunset=day(node, "polyport.sunset"),
+    )
+
+
+def day(node: Mapping[str, Any], name: str) -> date | None:
+    """The date in the custom property `name`; None where there is none, or it is no date."""
+    given = [p.get("value") for p in node.get("customProperties") or () if p["property"] == name]
+    try:
+        return date.fromisoformat(str(given[0])) if given else None
+    except ValueError:
+        return None
+
+
+def _mapping(node: Mapping[str, Any]) -> DatasetMapping:
+    columns = {
+        old: Constant(given["value"]) if isinstance(given, dict) else given
+        for old, given in node["columns"].items()
+    }
+    return DatasetMapping(node["from"], columns)
 
 
 def _port(node: Mapping[str, Any], kind: str, settings: Mapping[str, Any]) -> Port:

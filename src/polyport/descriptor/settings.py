@@ -65,6 +65,7 @@ def settings(value: Mapping[str, Any]) -> Settings:
     kept = value.get("retention") or {}
     engine = value.get("engine") or {}
     access = value.get("access") or {}
+    limits = value.get("limits") or {}
     roles = access.get("roles") or {}
     return Settings(
         schedule=value.get("schedule") or "",
@@ -75,6 +76,8 @@ def settings(value: Mapping[str, Any]) -> Settings:
         threads=engine.get("threads", 0),
         roles={name: _role(name, node or {}) for name, node in roles.items()},
         agreements=access.get("agreements", "required"),
+        requests_per_minute=limits.get("requests_per_minute", 0),
+        rows_per_read=limits.get("rows_per_read", 0),
         document=value,
     )
 

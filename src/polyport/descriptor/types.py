@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
     from pathlib import Path
 
     from polyport.expression import Expression
@@ -145,6 +146,23 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """What a mapped column shows in every row."""
+
+    value: str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetMapping:
+    """A dataset of an older contract, made from one that is published today."""
+
+    source: str
+    """`from`: the dataset of today."""
+    columns: Mapping[str, str | Constant] = field(default_factory=dict)
+    """Each column of the older contract: the column of today, or a constant."""
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """An input or output port: what ODPS says of it, and its settings in `polyport.yaml`."""
 
@@ -158,6 +176,12 @@ class Port:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """`inputs.<name>` without `type`, or `ports.<name>`, with `${ENV}` references still in place."""
     document: Mapping[str, Any] = field(default_factory=dict)
+    mapping: Mapping[str, DatasetMapping] = field(default_factory=dict)
+    """Output: the datasets of this major's contract, over those that are published (`ports.<name@major>.mapping`)."""
+    deprecated_on: date | None = None
+    """From the custom property `polyport.deprecatedOn`."""
+    sunset: date | None = None
+    """From the custom property `polyport.sunset`: from this day on the port is no longer served."""
 
     @property
     def major(self) -> int:
@@ -216,6 +240,10 @@ class Settings:
     roles: Mapping[str, Role] = field(default_factory=dict)
     agreements: Literal["required", "optional"] = "required"
     """`access.agreements`: whether a role is enough where no data sharing agreement is active."""
+    requests_per_minute: int = 0
+    """`limits.requests_per_minute`: of one principal; 0: any number."""
+    rows_per_read: int = 0
+    """`limits.rows_per_read`: how many rows one read may give; 0: any number."""
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -241,10 +269,22 @@ class DataProduct:
     file: Path | None = None
     """The ODPS file."""
 
+    def promised(self, port: Port) -> Mapping[str, SchemaObject]:
+        """The datasets that `port` shows: those of its own contract where it maps them, else all that are published."""
+        contract = self.contract(port)
+        if port.mapping and contract is not None:
+            return {o.name: o for o in contract.objects}
+        return self.objects
+
+    def successor(self, port: Port) -> Port | None:
+        """The newest other major of the same port; None where it is the newest."""
+        newer = [p for p in self.outputs if p.name == port.name and p.major > port.major]
+        return max(newer, key=lambda p: p.major, default=None)
+
     @property
     def objects(self) -> Mapping[str, SchemaObject]:
-        """The datasets promised: the schema objects of the output ports' contracts, by name."""
-        used = dict.fromkeys(port.contract_id for port in self.outputs)
+        """The datasets published: the schema objects of the output ports' contracts, by name; not those only mapped."""
+        used = dict.fromkeys(port.contract_id for port in self.outputs if not port.mapping)
         found = [self.contracts[i] for i in used if i in self.contracts]
         return {o.name: o for contract in found for o in contract.objects}
 

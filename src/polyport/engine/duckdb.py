@@ -62,6 +62,26 @@ class DuckDBEngine:
                 _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
             ) from error
 
+    def limit(self, *, memory: str = "", threads: int = 0) -> None:
+        """From the next query on use at most so much; empty and 0: what DuckDB takes by itself.
+
+        Raises:
+            ConfigurationError: DuckDB does not take a setting.
+        """
+        said = [
+            f"SET GLOBAL memory_limit = {_literal(memory)}"
+            if memory
+            else "RESET GLOBAL memory_limit",
+            f"SET GLOBAL threads = {int(threads)}" if threads else "RESET GLOBAL threads",
+        ]
+        try:
+            for statement in said:
+                self._connection.execute(statement)
+        except duckdb.Error as error:
+            raise ConfigurationError(
+                _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
+            ) from error
+
     @property
     def dialect(self) -> str:
         """See `Engine.dialect`."""

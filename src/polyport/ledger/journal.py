@@ -54,15 +54,14 @@ class Journal:
         *,
         product: str = "",
         by: str,
-        after: int | None = None,
+        based: int | None = None,
     ) -> Entry:
         """Write an entry; on disk when this returns.
 
-        `after`: the number of the newest entry of this kind, product and name that the writer knows of (0: none). Of
-        two who decide on the same, one is refused.
+        `based`: the number of the newest entry of this kind, product and name (0: none) that it was made from.
 
         Raises:
-            ConflictError: There is a newer one than `after`.
+            ConflictError: Another entry than `based` is the newest; nothing was written.
             StoreError: It cannot be written.
         """
         at = datetime.now(UTC)
@@ -75,14 +74,18 @@ class Journal:
             "document": json.dumps(document, ensure_ascii=False, default=str),
         }
         with told("written"), self._engine.begin() as connection:
-            if after is not None and connection.dialect.name == "postgresql":
-                connection.execute(sa.text("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE"))
+            if based is not None:
+                _lock(connection)
+                newest = connection.execute(_newest(kind, product, name)).scalar_one()
+                if newest != based:
+                    raise ConflictError(
+                        f"{kind} {name!r} was changed by somebody else since",
+                        where=product,
+                        fix="read it again, and change what it is now",
+                    )
             (seq,) = connection.execute(sa.insert(_JOURNAL).values(row)).inserted_primary_key or (
                 0,
             )
-            if after is not None:
-                # The insert holds the lock on the journal by now: nobody else's entry comes in between.
-                _alone(connection, _chosen(kind, product, name), after, seq)
         return Entry(seq, kind, product, name, at, by, json.loads(row["document"]))
 
     def entries(
@@ -132,6 +135,22 @@ class Journal:
 _NEWEST = sa.select(sa.func.coalesce(sa.func.max(_JOURNAL.c.seq), 0))
 
 
+def _lock(connection: sa.Connection) -> None:
+    """Let nobody else write to the journal until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        # The driver begins a transaction at the first write only: the lock has to be there before what is read.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("LOCK TABLE journal IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _newest(kind: Kind, product: str, name: str) -> sa.Select[Any]:
+    chosen = sa.and_(
+        _JOURNAL.c.kind == kind, _JOURNAL.c.product == product, _JOURNAL.c.name == name
+    )
+    return sa.select(sa.func.coalesce(sa.func.max(_JOURNAL.c.seq), 0)).where(chosen)
+
+
 class _Watch:
     """Sees with one PRAGMA whether anybody wrote to the SQLite file since; only then is the table asked.
 
@@ -162,17 +181,6 @@ class _Watch:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-
-
-def _alone(connection: sa.Connection, those: sa.Select[Any], after: int, own: int) -> None:
-    newer = connection.execute(those.where(_JOURNAL.c.seq > after, _JOURNAL.c.seq != own)).first()
-    if newer is not None:
-        by, at = newer[5], newer[4]
-        raise ConflictError(
-            f"{by} was first: {newer[3]!r} has changed at {at[:19]} UTC",
-            where=newer[2],
-            fix="look at it again, then decide",
-        )
 
 
 def _chosen(kind: Kind, product: str | None, name: str | None) -> sa.Select[Any]:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polyport import descriptor
 from polyport.errors import ConfigurationError, NotFoundError
@@ -33,6 +33,8 @@ class Mesh:
     """A SQLAlchemy URL; empty: a SQLite file in `state`."""
     base_url: str = ""
     """What identifiers of products begin with."""
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """How people and services are known: the block `identity` of `mesh.yaml`."""
     _loaded: dict[str, Product] = field(default_factory=dict)
 
     @classmethod
@@ -67,6 +69,7 @@ class Mesh:
             homes,
             _ledger(settings),
             str(settings.get("base_url", "")),
+            settings.get("identity") or {},
         )
 
     def product(self, name: str) -> Product:

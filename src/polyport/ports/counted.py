@@ -33,9 +33,13 @@ def noting(identify: Identify) -> Identify:
 class Counted:
     """An ASGI app whose requests are recorded in the ledger as those of one port."""
 
-    def __init__(self, app: ASGIApp, ledger: Ledger, product: str, port: str) -> None:
+    def __init__(
+        self, app: ASGIApp, ledger: Ledger, product: str, port: str, *, link: str = ""
+    ) -> None:
+        """`link`: sent with each answer, as a `Link` header."""
         self.app, self.ledger = app, ledger
         self.product, self.port = product, port
+        self.link = link.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and record."""
@@ -45,6 +49,8 @@ class Counted:
             nonlocal status, size, download
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self.link:
+                    message = {**message, "headers": [*message["headers"], (b"link", self.link)]}
                 download = status in (200, 206) and _whole_file(message)
             else:
                 size += len(message.get("body", b""))

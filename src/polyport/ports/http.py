@@ -6,6 +6,8 @@ import hashlib
 import json
 import logging
 import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from polyport.model import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+    from datetime import date
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -312,10 +315,17 @@ def snapshot_headers(view: View, ref: Ref, spec: Port) -> dict[str, str]:
         "Cache-Control": "private, max-age=31536000, immutable" if pinned else "private, no-cache",
         "Vary": VARY,
     }
-    if spec.deprecated:
-        # RFC 9745 wants a date; the snapshot's is the latest at which it can have been deprecated.
-        headers["Deprecation"] = f"@{int(shown.committed_at.timestamp())}"
+    if spec.deprecated or spec.deprecated_on:
+        # RFC 9745 wants a date; without one, the snapshot's is the latest at which it can have been deprecated.
+        since = _midnight(spec.deprecated_on) if spec.deprecated_on else shown.committed_at
+        headers["Deprecation"] = f"@{int(since.timestamp())}"
+    if spec.sunset:
+        headers["Sunset"] = format_datetime(_midnight(spec.sunset), usegmt=True)
     return headers
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def ref_of(pairs: Sequence[tuple[str, str]]) -> Ref:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from polyport.errors import AccessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.routing import BaseRoute
 
@@ -58,6 +58,33 @@ class ManagementPort(Protocol):
 
         Paths are below the product's address: `/lineage`, `/control/access`.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that a management port can be asked, as its OpenAPI document says it."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    """Below the product's address: `/control/access/versions/{version}`."""
+    summary: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Query parameter, all of them optional text -> what it means."""
+    body: Mapping[str, Any] | None = None
+    """The JSON Schema of the JSON object to send; it may have `$defs`. None: nothing is sent."""
+    conditional: bool = False
+    """Whether it wants `If-Match`: the ETag of what it changes."""
+    created: bool = False
+    """Whether it answers 201."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A management port that says what it can be asked."""
+
+    def operations(self) -> Sequence[Operation]:
+        """What it can be asked; each method and path that `routes` answers, but for HEAD."""
         ...
 
 

@@ -44,14 +44,17 @@ class Client:
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        json: Any = None,
+        json: object = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
-        """The answer to a request, read to its end."""
+        """The answer to a request, read to its end; with the body `json` or `content`."""
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self._app)
             async with httpx.AsyncClient(transport=transport, base_url=self._base_url) as client:
-                return await client.request(method, url, params=params, headers=headers, json=json)
+                return await client.request(
+                    method, url, params=params, headers=headers, json=json, content=content
+                )
 
         return anyio.run(ask)
 

@@ -120,7 +120,7 @@ class ManagementPortTests(ABC):
         """With what is."""
         client = Client(create_app([product], identify=asking(OWNER)))
         for address in self.addresses(product):
-            reply = client.request("PATCH", address)
+            reply = client.send("PATCH", address)
             assert reply.status_code == 405, address
             assert "allow" in reply.headers
 

@@ -11,6 +11,7 @@ from polyport import expression
 from polyport.descriptor.settings import filter_problem, mask_kind, sight_nodes
 from polyport.descriptor.text import did_you_mean, error
 from polyport.expression import Attribute, Compare, In, Like
+from polyport.model import OWNER_ROLE, PLATFORM_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +34,18 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
     """What is wrong with who sees what."""
     if folder.settings is None or not folder.complete:
         return
-    settings = folder.settings
     objects = {one.name: one for _, _, one in folder.promised()}
+    yield from policy(folder.settings, objects)
+    yield from _pushed(folder, folder.settings, objects)
+
+
+def policy(settings: Document, objects: Mapping[str, SchemaObject]) -> Iterator[Diagnostic]:
+    """What is wrong with the `access` block of `settings`, where `objects` are the datasets promised."""
+    for role in (settings.get("access") or {}).get("roles") or {}:
+        if role.partition(":")[0] in (OWNER_ROLE, PLATFORM_ROLE):
+            place = settings.key_at(("access", "roles", role), "built in")
+            fix = "choose another name: the owner sees everything, the platform no data"
+            yield error("PP247", f"the role `{role}` is built in", place, fix=fix)
     for path, role, dataset, node in sight_nodes(settings.value):
         if dataset and dataset not in objects:
             place = settings.key_at(path, "not promised by an output port")
@@ -47,7 +58,6 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
         )
         if objects:
             yield from _sight(settings, path, node, [objects[name] for name in seen])
-    yield from _pushed(folder, settings, objects)
 
 
 def _pushed(

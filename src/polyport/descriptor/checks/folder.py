@@ -46,7 +46,7 @@ class Folder:
 
     def promised(self) -> Iterator[tuple[ContractFile, int, SchemaObject]]:
         """(file, index in its `schema`, object) of each dataset that an output port promises."""
-        used = {port.contract_id for port in self.product.outputs}
+        used = {port.contract_id for port in self.product.outputs if not port.mapping}
         for file in self.contracts:
             if file.contract and file.id in used:
                 for at, one in enumerate(file.contract.objects):

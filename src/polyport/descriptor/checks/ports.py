@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from polyport.descriptor.checks import majors
 from polyport.descriptor.text import did_you_mean, error, warning
 from polyport.model import OWNER_ROLE
 
@@ -21,6 +22,7 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
     yield from _contracts(folder)
     yield from _output_types(folder)
     yield from _output_keys(folder.document)
+    yield from majors.check(folder)
     yield from ids(folder.document)
     yield from _contract_ids(folder)
     if folder.settings is not None:
@@ -172,6 +174,7 @@ def _undeclared(folder: Folder, settings: Document) -> Iterator[Diagnostic]:
             fix = did_you_mean(node["type"], known)
             yield error("PP203", f"no input port type `{node['type']}`", place, fix=fix)
     outputs = list(dict.fromkeys(port.name for port in folder.product.outputs))
+    outputs += [f"{port.name}@{port.major}" for port in folder.product.outputs]
     for name in settings.get("ports") or {}:
         if name not in outputs:
             place = settings.key_at(("ports", name), "not an output port of the ODPS document")

@@ -54,13 +54,12 @@ class ProductInput:
         self.columns = given.texts("columns")
         self.rows = _filter(given.text("where"), self.where)
         self.ref = given.text("snapshot", LATEST)
-        self.auth = _client.Auth(
-            {"polyport-role": f"product:{quote(context.product, safe='')},consumer"}
-        )
-        if "token" in given.values:
+        if "token" in given.values:  # it says who reads
             token = {"bearer": given.text("token")}
-            signed = _client.authorised(token, context.secrets, self.where)
-            self.auth = _client.Auth({**self.auth.headers, **signed.headers})
+            self.auth = _client.authorised(token, context.secrets, self.where)
+        else:  # the owner's own other node, on this machine
+            role = f"product:{quote(context.product, safe='')},consumer"
+            self.auth = _client.Auth({"polyport-role": role})
         self.wanted = _expect.expected(context)
 
     @property

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
 
     from polyport.access import Open
     from polyport.access.identity import Identify
-    from polyport.descriptor.types import DataProduct, Port
+    from polyport.descriptor.types import DataProduct, Port, SchemaObject
     from polyport.model import Snapshot
 
 
@@ -28,6 +28,11 @@ class OutputContext:
     """Who is asking, and for which purpose."""
     scratch: Path | None = None
     """A folder for what can be made again (caches); None: the system's temporary folder."""
+
+    @property
+    def objects(self) -> Mapping[str, SchemaObject]:
+        """The datasets that the port shows, as they are promised."""
+        return self.product.promised(self.spec)
 
 
 @runtime_checkable

@@ -131,7 +131,7 @@ def _place(ask: Ask, name: str) -> str:
 
 
 def _title(ask: Ask, name: str) -> str:
-    promised = ask.context.product.objects.get(name)
+    promised = ask.context.objects.get(name)
     return (promised.business_name or promised.description or name) if promised else name
 
 
@@ -143,7 +143,7 @@ def _template(ask: Ask, name: str) -> str:
 
 
 def _described(ask: Ask, name: str) -> dict[str, Any]:
-    promised = ask.context.product.objects.get(name)
+    promised = ask.context.objects.get(name)
     return {
         "name": name,
         "description": promised.description if promised else "",

@@ -54,7 +54,7 @@ def document(ask: Ask) -> Schema:
     rows: Schema = {}
     for dataset in view.datasets:
         paths.update(_paths(ask, dataset))
-        promised = product.objects.get(dataset)
+        promised = ask.context.objects.get(dataset)
         rows[row_name(dataset)] = schemas.row(dataset, view, promised)
         rows[row_name(dataset) + ".page"] = _page(dataset)
         rows[row_name(dataset) + ".groups"] = _group_page()
@@ -89,7 +89,7 @@ def _paths(ask: Ask, dataset: str) -> Schema:
         return paths
     given = [_key(identified, view.schema(dataset))]
     paths[place + "/{key}"] = {"get": _row(dataset, view, given)}
-    for name, relation in relations(dataset, view, ask.context.product.objects).items():
+    for name, relation in relations(dataset, view, ask.context.objects).items():
         operation = _list(relation.dataset, view, given)
         operation["operationId"] = f"{dataset}.related.{name}"
         operation["summary"] = f"The rows of {relation.dataset} that belong to a row of {dataset}"

@@ -104,6 +104,7 @@ def _page(
         order=query.order,
         limit=start.skip + limit + 1,
         after=start.after,
+        spare=start.skip + 1,
     )
     # The last row skipped stays: it tells whether this page goes on with rows equal to it.
     skipped = min(start.skip, 1)
@@ -169,7 +170,7 @@ def _groups(
     ask: Ask, dataset: str, query: RowQuery, where: Expression | None
 ) -> tuple[dict[str, Any], bytes]:
     limit = query.limit or DEFAULT_LIMIT
-    table = _aggregate(ask, dataset, query, where, limit + 1).read_all()
+    table = _aggregate(ask, dataset, query, where, limit + 1, spare=1).read_all()
     shown = table.slice(0, limit)
     members = _members(ask, dataset, shown.num_rows)
     members["complete"] = table.num_rows <= limit
@@ -177,7 +178,13 @@ def _groups(
 
 
 def _aggregate(
-    ask: Ask, dataset: str, query: RowQuery, where: Expression | None, limit: int | None
+    ask: Ask,
+    dataset: str,
+    query: RowQuery,
+    where: Expression | None,
+    limit: int | None,
+    *,
+    spare: int = 0,
 ) -> pa.RecordBatchReader:
     grouping = query.grouping or Grouping((), ())
     return ask.view.aggregate(
@@ -188,6 +195,7 @@ def _aggregate(
         having=grouping.having,
         order=query.order,
         limit=limit,
+        spare=spare,
     )
 
 
@@ -219,6 +227,7 @@ def _reader(
         order=query.order if ordered else (),
         limit=query.limit + start.skip if query.limit else None,
         after=start.after,
+        spare=start.skip,
     )
     return _without(reader, start.skip)
 
@@ -272,7 +281,7 @@ def _row(
         "snapshot": {"href": _pin(ask)},
         "describedby": {"href": ask.link("openapi.json")},
     }
-    found = relations(dataset, ask.view, ask.context.product.objects)
+    found = relations(dataset, ask.view, ask.context.objects)
     for name, relation in found.items():
         href = f"{base}/{quote(name, safe='')}" + (
             f"?snapshot={ask.view.snapshot.id}" if ask.pinned else ""
@@ -325,7 +334,7 @@ def related(ask: Ask, dataset: str, identity: bytes, name: str) -> Response:
         NotFoundError: No such row or relation.
         QueryError: As `row` and `page`.
     """
-    found: Mapping[str, Any] = relations(dataset, ask.view, ask.context.product.objects)
+    found: Mapping[str, Any] = relations(dataset, ask.view, ask.context.objects)
     if name not in found:
         raise NotFoundError(
             f"{dataset!r} has no relation {name!r}",

@@ -1,0 +1,335 @@
+"""API keys: who a program or a person is, by a secret that is shown once and kept as its digest only.
+
+A key reads `pp_<12 hex digits: its id>_<43 characters: 256 random bits>`. Keys are entries of the journal, so that one
+revoked by any process stops the next request of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from polyport.errors import AuthenticationError, ConfigurationError, NotFoundError
+from polyport.model import OWNER, OWNER_ROLE, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from polyport.access.control import Control
+    from polyport.model import Entry
+
+State: TypeAlias = Literal["active", "expired", "revoked"]
+LONGEST = 200
+"""Characters of a name."""
+MOST = 100
+"""Roles, teams or attributes of one key."""
+_TEXT = re.compile(r"pp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+_SPAN = re.compile(r"([1-9]\d{0,5})([smhdw])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NOBODY = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One API key as it stands; its secret is nowhere."""
+
+    id: str
+    principal: str
+    """The id of the principal that it stands for."""
+    digest: str = field(repr=False)
+    """SHA-256 of the secret, in hexadecimal digits."""
+    created: datetime
+    roles: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    expires: datetime | None = None
+    note: str = ""
+    revoked: datetime | None = None
+    rotated: datetime | None = None
+    before: str = field(default="", repr=False)
+    """The digest of the secret before the last rotation."""
+    before_until: datetime | None = None
+    """Until when that one works, too."""
+
+    def state(self, now: datetime) -> State:
+        """How it stands at `now`."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and now >= self.expires else "active"
+
+    @property
+    def owns(self) -> bool:
+        """Whether it is an owner's: of the mesh or of one product."""
+        return any(is_owner(role) for role in self.roles)
+
+    def as_principal(self) -> Principal:
+        """Who comes with it."""
+        return Principal(self.principal, self.roles, self.attributes, self.teams)
+
+    def record(self, now: datetime) -> dict[str, Any]:
+        """What may be told of it: all but the digests."""
+        return {
+            "id": self.id,
+            "principal": self.principal,
+            "state": self.state(now),
+            "roles": sorted(self.roles),
+            "teams": sorted(self.teams),
+            "attributes": dict(self.attributes),
+            "created": self.created,
+            "expires": self.expires,
+            "rotated": self.rotated,
+            "revoked": self.revoked,
+            "note": self.note,
+        }
+
+
+def is_owner(role: str) -> bool:
+    """Whether `role` is `owner` or `owner:<product id>`."""
+    return role.partition(":")[0] == OWNER_ROLE
+
+
+def create(
+    control: Control,
+    principal: Principal,
+    *,
+    expires: datetime | None = None,
+    note: str = "",
+    by: str,
+) -> tuple[Key, str]:
+    """A new key that stands for `principal`, and its text: the only time that it can be seen.
+
+    Raises:
+        ConfigurationError: A name cannot be used, or `expires` is not in the future.
+        StoreError: The journal cannot be written.
+    """
+    now = datetime.now(UTC)
+    if expires is not None and expires <= now:
+        raise ConfigurationError(
+            f"a key that expires at {expires.isoformat()} would never work", fix="90d, or a date"
+        )
+    secret = secrets.token_urlsafe(32)
+    key = Key(
+        secrets.token_hex(6),
+        _named("principal", principal.id),
+        _digest(secret),
+        now,
+        _names("role", principal.roles),
+        _names("team", principal.teams),
+        _attributes(principal.attributes),
+        expires,
+        _note(note),
+    )
+    if key.principal == OWNER.id and OWNER_ROLE not in key.roles:
+        raise ConfigurationError(
+            f"the principal {OWNER.id!r} is the owner", fix=f"another name, or --role {OWNER_ROLE}"
+        )
+    return _write(control, key, by), f"pp_{key.id}_{secret}"
+
+
+def keys(control: Control) -> Mapping[str, Key]:
+    """All keys as they stand, by id, in the order in which they were made.
+
+    Raises:
+        StoreError: The journal cannot be read.
+    """
+    return control.derived("keys", lambda: {n: _key(e) for n, e in control.current("key").items()})
+
+
+def one(control: Control, name: str) -> Key:
+    """The key with the id `name`.
+
+    Raises:
+        NotFoundError: There is none.
+        StoreError: The journal cannot be read.
+    """
+    found = keys(control).get(name)
+    if found is None:
+        shown = name[:15] + "..." if name.startswith("pp_") else name[:20]
+        raise NotFoundError(f"no key {shown!r}", fix="polyport access key list")
+    return found
+
+
+def rotate(
+    control: Control, name: str, *, grace: timedelta = timedelta(0), by: str
+) -> tuple[Key, str]:
+    """The key with a new secret, and its text; for `grace` the secret before works, too.
+
+    Raises:
+        NotFoundError: There is no such key.
+        ConfigurationError: It is revoked or expired.
+        StoreError: The journal cannot be written.
+    """
+    now, key = datetime.now(UTC), one(control, name)
+    state = key.state(now)
+    if state != "active":
+        raise ConfigurationError(f"the key {key.id} is {state}", fix="create another")
+    secret = secrets.token_urlsafe(32)
+    graced = grace > timedelta(0)
+    fresh = replace(
+        key,
+        digest=_digest(secret),
+        rotated=now,
+        before=key.digest if graced else "",
+        before_until=now + grace if graced else None,
+    )
+    return _write(control, fresh, by), f"pp_{key.id}_{secret}"
+
+
+def revoke(control: Control, name: str, *, by: str) -> Key:
+    """The key, of no use from the next request on; one that is revoked stays as it is.
+
+    Raises:
+        NotFoundError: There is no such key.
+        StoreError: The journal cannot be written.
+    """
+    key = one(control, name)
+    if key.revoked is not None:
+        return key
+    return _write(control, replace(key, revoked=datetime.now(UTC)), by)
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` is meant as a key."""
+    return text.startswith("pp_")
+
+
+def authenticate(control: Control, text: str, *, now: datetime | None = None) -> Principal:
+    """Who comes with the key `text`. Costs microseconds: the journal is read again only once it grew.
+
+    Raises:
+        AuthenticationError: It is of no use; whether it is unknown, wrong, expired or revoked is not told.
+        StoreError: The journal cannot be read.
+    """
+    found = _TEXT.fullmatch(text)
+    key = keys(control).get(found[1]) if found else None
+    given = _digest(found[2] if found else "")
+    now = now or datetime.now(UTC)
+    right = hmac.compare_digest(given, key.digest if key else _NOBODY)
+    graced = key is not None and key.before_until is not None and now < key.before_until
+    right |= hmac.compare_digest(given, key.before if key and graced else _NOBODY)
+    if key is None or not right or key.state(now) != "active":
+        raise AuthenticationError(
+            "the key is not accepted", fix="ask whoever gave it: it is wrong, expired or revoked"
+        )
+    return key.as_principal()
+
+
+def usable(control: Control, now: datetime | None = None) -> int:
+    """How many keys let somebody in.
+
+    Raises:
+        StoreError: The journal cannot be read.
+    """
+    now = now or datetime.now(UTC)
+    return sum(key.state(now) == "active" for key in keys(control).values())
+
+
+def span(text: str) -> timedelta:
+    """`90d`, `12h`, `2w`, `30m`, `45s` as a time span; `0` is none.
+
+    Raises:
+        ConfigurationError: It is not written so.
+    """
+    if text == "0":
+        return timedelta(0)
+    found = _SPAN.fullmatch(text.strip())
+    if not found:
+        raise ConfigurationError(f"{text[:40]!r} is not a time span", fix="90d, 12h, 2w, 30m, 45s")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def moment(text: str, now: datetime | None = None) -> datetime:
+    """The time that `text` means: `90d` from now, `2027-01-31`, or an RFC 3339 time; UTC where no zone is named.
+
+    Raises:
+        ConfigurationError: It is none of them.
+    """
+    try:
+        if _SPAN.fullmatch(text.strip()):
+            return (now or datetime.now(UTC)) + span(text)
+        found = datetime.fromisoformat(text.strip())
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            f"{text[:40]!r} is not a time", fix="90d, 2027-01-31 or 2027-01-31T12:00:00Z"
+        ) from None
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _write(control: Control, key: Key, by: str) -> Key:
+    document = {
+        "principal": key.principal,
+        "digest": key.digest,
+        "roles": sorted(key.roles),
+        "teams": sorted(key.teams),
+        "attributes": dict(key.attributes),
+        "note": key.note,
+        "before": key.before,
+        **{name: _text(getattr(key, name)) for name in _TIMES},
+    }
+    control.journal.append("key", key.id, document, by=by)
+    return key
+
+
+_TIMES = ("created", "expires", "revoked", "rotated", "before_until")
+
+
+def _key(entry: Entry) -> Key:
+    said = entry.document
+    times = {name: datetime.fromisoformat(said[name]) for name in _TIMES if said[name]}
+    return Key(
+        entry.name,
+        said["principal"],
+        said["digest"],
+        roles=frozenset(said["roles"]),
+        teams=frozenset(said["teams"]),
+        attributes=said["attributes"],
+        note=said["note"],
+        before=said["before"],
+        **times,
+    )
+
+
+def _text(time: datetime | None) -> str:
+    return time.isoformat() if time else ""
+
+
+def _named(what: str, name: str) -> str:
+    if not name.strip() or name != name.strip() or len(name) > LONGEST or not name.isprintable():
+        raise ConfigurationError(
+            f"{name[:LONGEST]!r} cannot be a {what}", fix=f"1 to {LONGEST} printable characters"
+        )
+    if is_key(name):
+        raise ConfigurationError(f"a key is given as {what}", fix=f"the name of the {what}")
+    return name
+
+
+def _names(what: str, names: Iterable[str]) -> frozenset[str]:
+    found = frozenset(_named(what, name) for name in names)
+    if len(found) > MOST:
+        raise ConfigurationError(f"{len(found)} are too many of {what}", fix=f"at most {MOST}")
+    return found
+
+
+def _attributes(given: Mapping[str, str]) -> Mapping[str, str]:
+    for name in _names("attribute", given):
+        if name == "id":
+            raise ConfigurationError("the attribute 'id' is the principal's id", fix="another name")
+    return {name: _note(value) for name, value in given.items()}
+
+
+def _note(text: str) -> str:
+    if len(text) > 10 * LONGEST or not text.isprintable():
+        raise ConfigurationError(
+            f"{text[:40]!r} is too long, or holds what cannot be printed",
+            fix=f"up to {10 * LONGEST} printable characters",
+        )
+    return text

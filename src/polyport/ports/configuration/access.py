@@ -1,0 +1,125 @@
+"""The configuration port for who sees what: the policy, its versions, and why somebody sees what they see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.routing import Route
+
+from polyport.access import configuration
+from polyport.access.explain import Question, explain
+from polyport.descriptor.schema import schema_of
+from polyport.errors import NotFoundError, QueryError
+from polyport.model import Principal
+from polyport.ports.configuration._versioned import Versioned, reply
+from polyport.ports.http import guarded, pairs
+from polyport.ports.management import Operation, steering
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from polyport.model import Dataset
+    from polyport.ports.management import Content, ManagementContext
+
+_ASKED = {
+    "principal": "The id of who would read; default: you",
+    "role": "A role that the platform vouches for; may be repeated",
+    "team": "A team of the principal; may be repeated",
+    "attribute": "`NAME=VALUE`: what a filter calls `principal.NAME`; may be repeated",
+    "purpose": "The purpose stated",
+    "port": "The output port read through; default: the product's first",
+    "dataset": "Only this dataset",
+}
+_MANY = ("role", "team", "attribute")
+
+
+class AccessPort:
+    """The policy that holds, its versions, changes to it, and explanations. For the owner and the platform."""
+
+    name: ClassVar[str] = "access"
+    content: ClassVar[Content] = "control"
+
+    def __init__(self, context: ManagementContext) -> None:
+        self.context = context
+        whole = schema_of("settings")
+        schema = {**whole["properties"]["access"], "$defs": whole["$defs"]}
+        self.versioned = Versioned(context, "access", schema)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """See `ManagementPort.routes`."""
+        explained = Route("/control/access/explain", guarded(self._explain))
+        return [*self.versioned.routes(), explained]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        summary = "What a principal would see, and why"
+        explained = Operation("GET", "/control/access/explain", summary, query=_ASKED)
+        return [*self.versioned.operations(), explained]
+
+    async def _explain(self, request: Request) -> Response:
+        return await run_in_threadpool(self._explanation, request)
+
+    def _explanation(self, request: Request) -> Response:
+        principal, _ = self.context.identify(request)
+        steering(self.context, principal, "ask what others see")
+        given = _given(pairs(request))
+        first = next((p.name for p in self.context.product.outputs), "")
+        asked = _principal(given) if given.get("principal") else principal
+        question = Question(asked, _one(given, "port") or first, _one(given, "purpose"))
+        product, control = self.context.product, self.context.control
+        found = explain(
+            product,
+            configuration.admissions(control, product, lambda: datetime.now(UTC)),
+            self.context.policy(),
+            self._datasets(_one(given, "dataset")),
+            question,
+        )
+        return reply(asdict(found))
+
+    def _datasets(self, only: str) -> Sequence[Dataset]:
+        history = self.context.open.snapshots()
+        kept = history[-1].datasets if history else {}
+        if not only:
+            return list(kept.values())
+        if only not in kept:
+            fix = f"datasets: {', '.join(kept)}" if kept else "build the product first"
+            raise NotFoundError(f"no dataset {only!r}", where=self.context.product.id, fix=fix)
+        return [kept[only]]
+
+
+def _given(sent: Sequence[tuple[str, str]]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in sent:
+        if name not in _ASKED:
+            raise QueryError(f"unknown parameter {name[:60]!r}", fix=f"known: {', '.join(_ASKED)}")
+        found.setdefault(name, []).append(value)
+        if len(found[name]) > 1 and name not in _MANY:
+            raise QueryError(f"the parameter {name!r} is given twice", fix="give it once")
+    return found
+
+
+def _one(given: Mapping[str, list[str]], name: str) -> str:
+    return given.get(name, [""])[0]
+
+
+def _principal(given: Mapping[str, list[str]]) -> Principal:
+    """Who is asked about.
+
+    Raises:
+        QueryError: An attribute is not `name=value`.
+    """
+    attributes = {}
+    for text in given.get("attribute", ()):
+        key, equals, value = text.partition("=")
+        if not equals or key in ("", "id"):
+            raise QueryError(f"{text[:60]!r} is not NAME=VALUE", fix="attribute=studio=Fox")
+        attributes[key] = value
+    roles, teams = (frozenset(given.get(k, ())) for k in ("role", "team"))
+    return Principal(_one(given, "principal"), roles, attributes, teams)
