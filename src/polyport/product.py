@@ -15,6 +15,7 @@ from polyport import descriptor, ports
 from polyport.access import Policy, View, configuration, lifecycle
 from polyport.access.admission import Standing
 from polyport.access.control import Control
+from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
 from polyport.access.limits import Requests
 from polyport.access.mapping import Mapped
@@ -121,7 +122,7 @@ class Product:
         except BaseException:
             records.close()
             raise
-        return cls(
+        made = cls(
             spec,
             folder,
             LocalStore(folder / "store"),
@@ -132,6 +133,12 @@ class Product:
             base_url,
             neighbour,
         )
+        try:
+            take_files(made.control, spec)
+        except StoreError:
+            made.close()
+            raise
+        return made
 
     def close(self) -> None:
         """Write what the ledger still holds, and free the engine."""
@@ -273,6 +280,10 @@ class Product:
                 admissions, admission, (principal, port, purpose), position, self._unchanged(policy)
             ),
         )
+
+    def desk(self) -> Desk:
+        """Where its data sharing agreements are asked for and decided on."""
+        return Desk(self.control, self.spec, self.policy.roles)
 
     def history(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""

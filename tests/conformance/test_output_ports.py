@@ -7,7 +7,6 @@ import datetime as dt
 import io
 import json
 from decimal import Decimal
-from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,13 +18,13 @@ from polyport.testing.asgi import Client
 from polyport.testing.output_port import OutputPortTests
 
 
-def headers(who):
-    attributes = "".join(f"; {k}={quote(v)}" for k, v in who.attributes.items())
-    return {"polyport-role": (",".join(who.roles) or "none") + attributes}
+def client(product, who):
+    """Whoever asks is `who`: how it is known is no matter of the ports."""
+    return Client(create_app([product], identify=lambda _: (who, "")))
 
 
 def get(product, path, who, ref):
-    reply = Client(create_app([product])).get(path, params={"snapshot": ref}, headers=headers(who))
+    reply = client(product, who).get(path, params={"snapshot": ref})
     if reply.status_code != 200:
         assert reply.headers["content-type"] == "application/problem+json"
         raise AccessError(reply.text)
@@ -53,6 +52,15 @@ class TestRest(OutputPortTests):
             for row in body["_embedded"]["films"]
         ]
 
+    def pieces(self, product, who):
+        app, address = client(product, who), "/products/films/rest/v1/films?limit=1000"
+        while address:
+            reply = app.get(address)
+            if reply.status_code != 200:
+                raise AccessError(reply.text)
+            yield reply.json()["_embedded"]["films"]
+            address = reply.json()["_links"].get("next", {}).get("href")
+
 
 class TestFiles(OutputPortTests):
     port = "files"
@@ -62,6 +70,9 @@ class TestFiles(OutputPortTests):
         rows = pq.read_table(io.BytesIO(reply.content)).to_pylist()
         return sorted(rows, key=lambda row: row["id"])
 
+    def pieces(self, product, who):
+        return client(product, who).pieces("/products/films/files/v1/films.arrow")
+
 
 class TestFilesAsCsv(OutputPortTests):
     port = "files"
@@ -69,6 +80,19 @@ class TestFilesAsCsv(OutputPortTests):
     def read(self, product, who, ref):
         text = get(product, "/products/films/files/v1/films.csv", who, ref).text
         return sorted(map(typed, csv.DictReader(io.StringIO(text))), key=lambda row: row["id"])
+
+    def pieces(self, product, who):
+        return client(product, who).pieces("/products/films/files/v1/films.csv")
+
+
+class TestFilesAsNdjson(TestFilesAsCsv):
+    def read(self, product, who, ref):
+        text = get(product, "/products/films/files/v1/films.ndjson", who, ref).text
+        rows = [json.loads(line, parse_float=str) for line in text.splitlines()]
+        return sorted(map(typed, rows), key=lambda row: row["id"])
+
+    def pieces(self, product, who):
+        return client(product, who).pieces("/products/films/files/v1/films.ndjson")
 
 
 def test_every_registered_port_is_tested_and_documented():

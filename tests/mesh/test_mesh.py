@@ -7,6 +7,7 @@ import time
 import pytest
 import uvicorn
 
+from polyport.access.agreements import consumers
 from polyport.descriptor.types import Role, RoleSettings
 from polyport.errors import (
     AccessError,
@@ -108,6 +109,36 @@ def test_a_consumer_reads_another_product_under_its_policy(folder):
     with Mesh.find(folder) as mesh:
         mesh.product("studios").build()
         assert studios(mesh.product("studios")) == {"Fox": 3}
+
+
+def test_a_product_needs_an_agreement_to_read_another_and_shows_as_its_consumer(folder):
+    let(folder, "studios", "{columns: [studio]}")
+    path = folder / "z-films" / "polyport.yaml"
+    path.write_text(path.read_text().replace("agreements: optional", "agreements: required"))
+    with Mesh.find(folder) as mesh:
+        films, reader = mesh.product("films"), mesh.product("studios")
+        films.build()
+        with pytest.raises(InputError, match="no data sharing agreement") as caught:
+            reader.build()
+        command = "polyport agreement request films --port '*' --product studios"
+        assert command in caught.value.fix
+        asked = {
+            "description": {"purpose": "counting"},
+            "provider": {"outputPortId": "files"},
+            "consumer": {"teamId": "t", "dataProductId": "studios"},
+        }
+        made, _ = films.desk().request(asked, by="owner")
+        with pytest.raises(InputError, match="not decided yet"):
+            reader.build()
+        films.desk().decide(made.id, "approved", by="owner")
+        reader.build()
+        assert studios(reader) == {"Fox": 3, "Universal": 1}
+        assert [a.consumer for a in consumers(films.control, "films")] == ["studios"]
+        used = {(u["principal"], u["port"]) for u in films.ledger.usage.reads("films")}
+        assert ("product:studios", "product") in used
+        films.desk().decide(made.id, "revoked", by="owner", note="it ended")
+        with pytest.raises(InputError, match="revoked: it ended"):
+            reader.build()
 
 
 def test_products_that_read_each_other_are_refused(folder):

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from polyport.access.agreements import agreements
+from polyport.descriptor.agreement import BUILT_IN
 from polyport.errors import AccessError
-from polyport.model import OWNER_ROLE, PLATFORM_ROLE
+from polyport.model import OWNER_ROLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from polyport.access.agreements import Agreement
     from polyport.access.control import Control
     from polyport.model import Principal
-
-BUILT_IN = (OWNER_ROLE, PLATFORM_ROLE)
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class Admissions:
     required: Callable[[], bool] = lambda: True
     """Whether the product's policy asks for an agreement where the platform vouches for roles."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    telling: Collection[str] = ()
+    """Names under which the product tells of itself: an agreement for any of its output ports holds there."""
 
     def admit(self, principal: Principal, port: str, purpose: str = "") -> Admission:
         """What `principal` comes in as, or why not.
@@ -64,12 +66,12 @@ class Admissions:
         theirs = [
             a for a in agreements(self.control, self.product).values() if a.with_consumer(principal)
         ]
-        here = [a for a in theirs if a.state(now) == "active" and a.for_port(port)]
-        purposes = {a.purpose for a in here}
-        meant = purpose or (purposes.pop() if len(purposes) == 1 else "")
-        found = [a for a in here if a.purpose.casefold() == meant.casefold()]
+        here = [a for a in theirs if a.state(now) == "active" and self._at(a, port)]
+        purposes = {a.purpose.casefold() for a in here}
+        meant = purpose.casefold() or (purposes.pop() if len(purposes) == 1 else "")
+        found = [a for a in here if a.purpose.casefold() == meant]
         if found:
-            return _admitted(principal, meant, found, self._until(theirs, now))
+            return _admitted(principal, found[0].purpose, found, self._until(theirs, now))
         if not self.required():
             return Admission(principal, purpose, until=self._until(theirs, now))
         reason, fix = self._refusal(principal, port, purpose, theirs, here)
@@ -88,11 +90,23 @@ class Admissions:
         if (now.principal, now.purpose) != (admission.principal, admission.purpose):
             raise _changed(asked, self.product)
 
+    def _at(self, agreement: Agreement, port: str) -> bool:
+        return port in self.telling or agreement.for_port(port)
+
     @staticmethod
     def _until(theirs: Iterable[Agreement], now: datetime) -> datetime | None:
         """When the next of their agreements begins or ends: until then nothing changes by itself."""
         times = [t for a in theirs if a.decision == "approved" for t in (a.starts, a.ends)]
         return min((t for t in times if t is not None and t > now), default=None)
+
+    def command(self, principal: Principal, port: str) -> str:
+        """The command that asks for an agreement."""
+        prefix, _, product = principal.id.partition(":")
+        mesh = prefix == "product" and bool(product)
+        who = ("--product", product) if mesh else ("--user", principal.id)
+        shown = "*" if port == "product" and mesh else port
+        words = ("polyport", "agreement", "request", self.product, "--port", shown, *who)
+        return f"{shlex.join(words)} --purpose PURPOSE"
 
     def _refusal(
         self,
@@ -108,11 +122,11 @@ class Admissions:
             stated = f"not {purpose!r}" if purpose else "and none was stated"
             reason = f"the agreements are for the purposes {purposes}, {stated}"
             return f"{who}: {reason}", f"state one (header Polyport-Purpose): {purposes}"
-        at_port = [a for a in theirs if a.for_port(port)]
+        at_port = [a for a in theirs if self._at(a, port)]
         if at_port:
             return f"{who}: {_why(at_port[-1], now)}", f"polyport agreement show {at_port[-1].id}"
         elsewhere = sorted({p for a in theirs if a.state(now) == "active" for p in a.ports})
-        ask = f"ask for one: polyport agreement request {self.product} --port {port} --purpose ..."
+        ask = f"ask for one: {self.command(principal, port)}"
         if elsewhere:
             return f"{who}: its agreements are for the ports {', '.join(elsewhere)}", ask
         return f"{who}: there is no data sharing agreement", ask

@@ -84,13 +84,18 @@ def running_settings(control: Control, product: DataProduct) -> Settings:
     return _holding(control, product, "settings")
 
 
+TELLING = ("metadata", "lineage", "metrics", "quality", "definition", "feedback", "contracts")
+"""The information ports, under whose names the product tells of itself."""
+
+
 def admissions(control: Control, product: DataProduct, clock: Callable[[], datetime]) -> Admissions:
     """Lets principals in to `product`, by its policy as it stands at each call."""
 
     def required() -> bool:
         return access_settings(control, product).agreements == "required"
 
-    return Admissions(product.id, control, required, clock)
+    telling = {"document", *TELLING} - {port.name for port in product.outputs}
+    return Admissions(product.id, control, required, clock, frozenset(telling))
 
 
 def current(control: Control, product: DataProduct, part: Part) -> Version:

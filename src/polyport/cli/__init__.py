@@ -24,6 +24,7 @@ COMMANDS = {
     "rows": "Rows of a dataset",
     "quality": "What the quality rules found",
     "access": "Who may come in, and what they would see",
+    "agreement": "Data sharing agreements: ask, decide, end",
     "feedback": "What consumers say, and your answers",
     "doctor": "Is this machine ready, and is the state well?",
 }

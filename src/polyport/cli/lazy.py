@@ -18,6 +18,8 @@ class Lazy(NamedTuple):
     module: str
     """It holds the command under the command's own name."""
     summary: str
+    attribute: str = ""
+    """Its name in the module, where that is another."""
 
 
 class LazyGroup(click.Group):
@@ -37,8 +39,9 @@ class LazyGroup(click.Group):
             near = get_close_matches(cmd_name, self.found, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"commands: {', '.join(self.found)}"
             raise click.UsageError(f"no command '{cmd_name}'; {hint}")
-        module = importlib.import_module(self.found[cmd_name].module)
-        command: click.Command = getattr(module, cmd_name)
+        meant = self.found[cmd_name]
+        module = importlib.import_module(meant.module)
+        command: click.Command = getattr(module, meant.attribute or cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

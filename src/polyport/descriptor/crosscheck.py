@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from polyport.descriptor.checks import access, contracts, ports, quality, steps
+from polyport.descriptor.checks import access, agreements, contracts, ports, quality, steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ def folder_checks(folder: Folder) -> Iterator[Diagnostic]:
     yield from contracts.check(folder)
     yield from steps.check(folder)
     yield from access.check(folder)
+    yield from agreements.check(folder)
     if folder.complete:
         for file, datasets in _promised(folder):
             yield from quality.queries(file, datasets)

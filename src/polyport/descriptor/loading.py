@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from polyport.descriptor import crosscheck, odcs, odps, settings, yaml
+from polyport.descriptor import agreement, crosscheck, odcs, odps, settings, yaml
 from polyport.descriptor.checks import contracts
 from polyport.descriptor.checks.folder import Folder
 from polyport.descriptor.text import did_you_mean, error, shown_path, source_of
@@ -75,25 +75,31 @@ def examine(
 
 
 def examine_file(path: Path) -> Found:
-    """What is wrong with one ODPS, ODCS, `polyport.yaml` or `mesh.yaml` file by itself."""
+    """What is wrong with one ODPS, ODCS, OAAS, `polyport.yaml` or `mesh.yaml` file by itself."""
     document, found = yaml.read(path)
     if document is None:
         return found
-    kind = document.get("kind")
     if path.name in (settings.NAME, "mesh.yaml"):
         document = settings.hidden(document)
+    return in_order((*found, *_by_itself(document, path)), [path])
+
+
+def _by_itself(document: Document, path: Path) -> Found:
+    kind = document.get("kind")
     if path.name == settings.NAME:
-        return in_order((*found, *settings.examine(document)[1]), [path])
+        return settings.examine(document)[1]
     if path.name == "mesh.yaml":
-        return in_order((*found, *settings.examine_mesh(document)), [path])
-    if kind == "DataContract" or (kind != "DataProduct" and ".odcs." in path.name):
-        file, more = _contract(document)
-        if file.contract:
-            more += tuple(contracts.relationships(file, [file.contract], complete=False))
-            for at, one in enumerate(file.contract.objects):
-                more += tuple(contracts.keyless(file, at, one))
-        return in_order((*found, *more), [path])
-    return in_order((*found, *odps.examine(document)), [path])
+        return settings.examine_mesh(document)
+    if kind == agreement.KIND or (kind is None and ".oaas." in path.name):
+        return agreement.examine(document)
+    if kind != "DataContract" and (kind == "DataProduct" or ".odcs." not in path.name):
+        return odps.examine(document)
+    file, more = _contract(document)
+    if file.contract:
+        more += tuple(contracts.relationships(file, [file.contract], complete=False))
+        for at, one in enumerate(file.contract.objects):
+            more += tuple(contracts.keyless(file, at, one))
+    return more
 
 
 def product_files(home: Path) -> tuple[Path, ...]:
@@ -136,6 +142,8 @@ class _Reading:
     settings: Settings | None
     """None: there are, and they cannot be told. Without roles where a value is wrong."""
     settings_document: Document | None
+    agreements: tuple[Document, ...] = ()
+    """The sound ones."""
 
 
 def _read(home: Path) -> _Reading:
@@ -156,8 +164,25 @@ def _read(home: Path) -> _Reading:
     found += _stray_contracts(home)
     own, own_document, problems = _settings(home)
     files.append(home / settings.NAME)
-    found += problems
-    return _Reading(tuple(files), found, document, tuple(read), tuple(unread), own, own_document)
+    agreed, problems_of_these = _agreements(home, files)
+    found += (*problems, *problems_of_these)
+    return _Reading(
+        tuple(files), found, document, tuple(read), tuple(unread), own, own_document, agreed
+    )
+
+
+def _agreements(home: Path, files: list[Path]) -> tuple[tuple[Document, ...], Found]:
+    sound: list[Document] = []
+    found: Found = tuple(agreement.stray_files(home))
+    for path in agreement.agreement_files(home):
+        files.append(path)
+        document, problems = yaml.read(path)
+        if document is not None:
+            problems += agreement.examine(document)
+        if document is not None and not _errors(problems):
+            sound.append(document)
+        found += problems
+    return tuple(sound), found
 
 
 def _product_document(home: Path) -> tuple[Document | None, Found]:
@@ -249,6 +274,7 @@ def _folder(home: Path, reading: _Reading, port_types: Mapping[str, Collection[s
         settings=reading.settings_document if reading.settings else None,
         settings_sound=reading.settings is not None,
         unread=reading.unread,
+        agreements=reading.agreements,
         port_types=port_types,
     )
 

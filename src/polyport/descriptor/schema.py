@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from polyport.descriptor.yaml import Document
     from polyport.errors import Diagnostic
 
-Kind: TypeAlias = Literal["product", "contract", "settings", "mesh"]
+Kind: TypeAlias = Literal["product", "contract", "settings", "mesh", "agreement"]
 
 
 def check(document: Document, kind: Kind) -> tuple[Diagnostic, ...]:
@@ -75,6 +75,7 @@ _FILES = {
     "contract": ("open_data_contract_standard", "schema.json"),
     "settings": ("polyport.descriptor", "polyport.schema.json"),
     "mesh": ("polyport.descriptor", "polyport-mesh.schema.json"),
+    "agreement": ("polyport.descriptor", "oaas-draft.schema.json"),
 }
 
 

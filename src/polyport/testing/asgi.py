@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import anyio
+import anyio.to_thread
 import httpx
 
+from polyport.errors import PolyportError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from starlette.types import ASGIApp
 
@@ -50,3 +57,57 @@ class Client:
                 )
 
         return anyio.run(ask)
+
+    def pieces(self, url: str) -> Iterator[bytes]:
+        """The body of the answer to a GET as it is sent: the application goes on when a piece is taken.
+
+        Raises:
+            Exception: What the application raised: a server breaks the connection off then.
+        """
+        sent: queue.Queue[bytes | Exception | None] = queue.Queue(maxsize=1)
+
+        async def send(message: Any) -> None:
+            if message.get("body"):
+                await anyio.to_thread.run_sync(sent.put, message["body"])
+
+        async def run() -> None:
+            end: Exception | None = None
+            try:
+                await self._app(_scope(url), _forever, send)
+            except Exception as error:  # noqa: BLE001 - told to whoever reads
+                end = error.__cause__ if isinstance(error.__cause__, PolyportError) else error
+            await anyio.to_thread.run_sync(sent.put, end)
+
+        thread = threading.Thread(target=anyio.run, args=(run,))
+        thread.start()
+        try:
+            while isinstance(piece := sent.get(), bytes):
+                yield piece
+        finally:
+            while thread.is_alive():
+                with suppress(queue.Empty):
+                    sent.get(timeout=0.01)
+            thread.join()
+        if piece is not None:
+            raise piece
+
+
+def _scope(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(parts.path),
+        "raw_path": parts.path.encode(),
+        "root_path": "",
+        "query_string": parts.query.encode(),
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+
+
+async def _forever() -> dict[str, Any]:
+    await anyio.sleep_forever()
+    return {"type": "http.disconnect"}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from abc import ABC, abstractmethod
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polyport.errors import PolyportError
+from polyport.errors import AccessError, PolyportError
 from polyport.model import LATEST, OWNER, Principal
 from polyport.product import Product
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from polyport.access.agreements import Agreement
     from polyport.model import Ref
 
 ACCOUNTANT = Principal("ann", frozenset({"accountant"}))
@@ -63,7 +66,7 @@ _FILES = {
         inputs:
           sheet: {type: files, path: inputs/*.csv}
         access:
-          agreements: optional
+          agreements: AGREEMENTS
           roles:
             accountant: {}
             partner: {rows: "studio = principal.studio", mask: {cost: 'null'}, columns: [id, title, cost]}
@@ -74,22 +77,24 @@ _FILES = {
 }
 
 
-def make_product(folder: Path, port: str) -> Product:
-    """A small product in `folder` with one output port of type `port`, built once."""
+def make_product(
+    folder: Path, port: str, *, agreements: str = "optional", rows: Sequence[str] = ROWS
+) -> Product:
+    """A small product in `folder` with one output port of type `port`, built once of `rows`."""
     for name, text in _FILES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        body = textwrap.dedent(text).lstrip()
+        body = textwrap.dedent(text).lstrip().replace("AGREEMENTS", agreements)
         if name.endswith(".odps.yaml"):
             body = body.replace("PORT", port).replace(", contractId: sheet-input", "")
         path.write_text(body, "utf-8")
-    write_rows(folder, ROWS)
+    write_rows(folder, rows)
     product = Product.load(folder)
     product.build()
     return product
 
 
-def write_rows(folder: Path, rows: list[str]) -> None:
+def write_rows(folder: Path, rows: Sequence[str]) -> None:
     """Make `rows` (id, title, released, studio, cost) the product's input."""
     path = folder / "inputs" / "films.csv"
     path.parent.mkdir(exist_ok=True)
@@ -111,6 +116,20 @@ class OutputPortTests(ABC):
         Raises:
             PolyportError: The port refused.
         """
+
+    @abstractmethod
+    def pieces(self, product: Product, who: Principal) -> Iterator[object]:
+        """What the port hands over of all of `films`, piece by piece as it is asked for: pages, or parts of an answer.
+
+        Raises:
+            Exception: The port refused to go on, or broke off.
+        """
+
+    @pytest.fixture
+    def agreed(self, tmp_path: Path) -> Iterator[Product]:
+        """The product, which asks for a data sharing agreement."""
+        with make_product(tmp_path / "agreed", self.port, agreements="required") as made:
+            yield made
 
     @pytest.fixture
     def product(self, tmp_path: Path) -> Iterator[Product]:
@@ -169,6 +188,87 @@ class OutputPortTests(ABC):
         assert sum(r["rows"] for r in mine) >= len(ROWS)
         assert {r["snapshot"] for r in mine} == {product.history()[-1].id}
 
+    def test_where_agreements_are_required_a_role_is_not_enough(self, agreed: Product) -> None:
+        """Whoever has none is refused, told so, and metered as denied."""
+        with pytest.raises(PolyportError, match="no data sharing agreement"):
+            self.read(agreed, ACCOUNTANT, LATEST)
+        assert {r["outcome"] for r in agreed.ledger.reads("films")} == {"denied"}
+
+    def test_an_agreement_gives_its_role_rows_and_columns(self, agreed: Product) -> None:
+        """And no more, whatever the principal's own roles are."""
+        agree(agreed, PARTNER, "partner", columns=["id", "title"])
+        found = self.read(
+            agreed, Principal("pat", frozenset({"accountant"}), PARTNER.attributes), LATEST
+        )
+        assert [set(row) for row in found] == [{"id", "title"}] * 3
+        assert [row["id"] for row in found] == [1, 3, 4]
+
+    def test_a_revoked_agreement_stops_the_next_read(self, agreed: Product) -> None:
+        """Nothing that was kept from the reads before is handed out."""
+        found = agree(agreed, ACCOUNTANT, "accountant")
+        assert len(self.read(agreed, ACCOUNTANT, LATEST)) == len(ROWS)
+        agreed.desk().decide(found.id, "revoked", by="owner", note="the project ended")
+        with pytest.raises(PolyportError, match="the project ended"):
+            self.read(agreed, ACCOUNTANT, LATEST)
+
+    def test_an_expired_agreement_stops_the_next_read(self, agreed: Product) -> None:
+        """To the second, without anybody's doing."""
+        end = datetime(2030, 1, 1, tzinfo=UTC)
+        agree(agreed, ACCOUNTANT, "accountant", end=end)
+        agreed.clock = lambda: end - timedelta(seconds=1)
+        assert len(self.read(agreed, ACCOUNTANT, LATEST)) == len(ROWS)
+        agreed.clock = lambda: end
+        with pytest.raises(PolyportError, match="ended on 2030-01-01"):
+            self.read(agreed, ACCOUNTANT, LATEST)
+
+    @pytest.mark.parametrize("how", ["revoked", "expired"])
+    @pytest.mark.parametrize("again", [False, True], ids=["first", "kept"])
+    def test_what_is_being_read_does_not_go_on(self, tmp_path: Path, how: str, again: bool) -> None:
+        """An open answer ends with an error, never as if it were the whole; one kept from before, too."""
+        end = datetime(2030, 1, 1, tzinfo=UTC)
+        words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(MANY))
+        rows = [f"{n},{word},,Fox,1.00" for n, word in enumerate(words)]
+        with make_product(tmp_path / "p", self.port, agreements="required", rows=rows) as product:
+            now = [end - timedelta(seconds=1)]
+            product.clock = lambda: now[0]
+            found = agree(product, ACCOUNTANT, "accountant", end=end)
+            if again:
+                assert len(list(self.pieces(product, ACCOUNTANT))) > 1
+            begun = self.pieces(product, ACCOUNTANT)
+            assert next(begun)
+            if how == "revoked":
+                product.desk().decide(found.id, "revoked", by="owner", note="it ended")
+            else:
+                now[0] = end
+            with pytest.raises(AccessError, match="ended"):
+                list(begun)
+
+
+MANY = 120_000
+"""Rows of an answer that is not sent in one piece."""
+
+
+def agree(
+    product: Product,
+    who: Principal,
+    role: str,
+    *,
+    columns: Sequence[str] = (),
+    end: datetime | None = None,
+) -> Agreement:
+    """An active agreement of `who` on all ports of `product`."""
+    own = [{"property": "polyport.columns", "value": list(columns)}] if columns else []
+    asked = {
+        "description": {"purpose": "testing"},
+        "provider": {"outputPortId": "*"},
+        "consumer": {"userId": who.id},
+        "roles": [{"role": role}],
+        **({"customProperties": own} if own else {}),
+        **({"endTimestamp": end.isoformat()} if end else {}),
+    }
+    made, _ = product.desk().request(asked, by=who.id)
+    return product.desk().decide(made.id, "approved", by="owner")
+
 
 def _scan(product: Product, who: Principal) -> list[dict[str, Any]]:
     from polyport.access import Order  # noqa: PLC0415 - keeps the suite's own imports to what a port needs
@@ -184,6 +284,7 @@ __all__ = [
     "PARTNER",
     "STRANGER",
     "OutputPortTests",
+    "agree",
     "make_product",
     "write_rows",
 ]

@@ -30,6 +30,8 @@ class Folder:
     """False where there is a `polyport.yaml` whose form is not right."""
     unread: tuple[str, ...] = ()
     """Names of contract files that could not be read at all."""
+    agreements: tuple[Document, ...] = ()
+    """The sound ones in `agreements/`."""
     port_types: Mapping[str, Collection[str]] = field(default_factory=dict)
     """`input` and `output` -> the names of installed port types; none: not checked."""
 

@@ -36,6 +36,10 @@ _KNOWN = (
     "object",
 )  # fmt: skip
 _MAX_BYTES = 1 << 40
+_GIVE_ROLE = (
+    "its owner writes in its polyport.yaml, for all consumers: access: {roles: {consumer: {}}}; "
+    "or a role `product:ID` for one"
+)
 
 
 class ProductInput:
@@ -116,11 +120,10 @@ class ProductInput:
                 rows = self._copy(view, target)
                 snapshot = view.snapshot
         except AccessError as error:
-            role = "access: {roles: {consumer: {}}}"
             raise InputError(
                 f"product {self.product}: {error.message}",
                 where=self.where,
-                fix=f"its owner writes in its polyport.yaml, for all consumers: {role}; or a role `product:ID` for one",
+                fix=error.fix if "polyport agreement" in error.fix else _GIVE_ROLE,
             ) from error
         except (NotFoundError, QueryError) as error:
             raise InputError(

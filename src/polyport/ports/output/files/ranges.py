@@ -11,7 +11,7 @@ from starlette.responses import Response
 from polyport.ports.http import HttpError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
@@ -53,12 +53,22 @@ def _span(first: str, last: str, size: int) -> tuple[int, int] | None:
 
 
 class FilePart(Response):
-    """The answer with the bytes `start` to `stop` of an open file, which it closes."""
+    """The answer with the bytes `start` to `stop` of an open file, which it closes.
+
+    `still` is asked before each part: what it raises breaks the answer off.
+    """
 
     def __init__(
-        self, file: BinaryIO, span: tuple[int, int], status: int, headers: Mapping[str, str]
+        self,
+        file: BinaryIO,
+        span: tuple[int, int],
+        status: int,
+        headers: Mapping[str, str],
+        *,
+        still: Callable[[], None] = lambda: None,
     ) -> None:
         self.file = file
+        self.still = still
         self.start, self.stop = span
         length = {"Content-Length": str(self.stop - self.start)}
         super().__init__(None, status, {**headers, **length})
@@ -76,6 +86,7 @@ class FilePart(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _read(self, at: int) -> bytes:
+        self.still()
         self.file.seek(at)
         chunk = self.file.read(min(_CHUNK, self.stop - at))
         if not chunk:

@@ -205,9 +205,9 @@ def _part(
         held.file.close()
         raise
     if span is None:
-        return ranges.FilePart(held.file, (start, stop), 200, headers)
+        return ranges.FilePart(held.file, (start, stop), 200, headers, still=view.still)
     place = {"Content-Range": f"bytes {start}-{stop - 1}/{held.size}"}
-    return ranges.FilePart(held.file, span, 206, {**headers, **place})
+    return ranges.FilePart(held.file, span, 206, {**headers, **place}, still=view.still)
 
 
 def _meter(view: View, found: tuple[Held, Sequence[render.Part]], size: int) -> None:
