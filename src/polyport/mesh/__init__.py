@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyport import descriptor
+from polyport.descriptor.environment import resolve
 from polyport.errors import ConfigurationError, NotFoundError
+from polyport.pipeline.lineage import Target
 from polyport.product import Product
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Mesh:
     """A SQLAlchemy URL; empty: a SQLite file in `state`."""
     base_url: str = ""
     """What identifiers of products begin with."""
+    lineage: Target | None = None
+    """Where lineage is sent to; None: nowhere."""
     _loaded: dict[str, Product] = field(default_factory=dict)
 
     @classmethod
@@ -67,6 +71,7 @@ class Mesh:
             homes,
             _ledger(settings),
             str(settings.get("base_url", "")),
+            _lineage(settings, root),
         )
 
     def product(self, name: str) -> Product:
@@ -90,6 +95,7 @@ class Mesh:
                 base_url=self.base_url,
                 neighbour=self.product,
             )
+            self._loaded[name].lineage_target = self.lineage or Target.of({})
         return self._loaded[name]
 
     def at(self, folder: Path | str) -> Sequence[Product]:
@@ -167,3 +173,8 @@ def _state(root: Path, settings: Mapping[str, object]) -> Path:
 def _ledger(settings: Mapping[str, object]) -> str:
     url = str(settings.get("ledger", "sqlite"))
     return "" if url == "sqlite" else url
+
+
+def _lineage(settings: Mapping[str, object], root: Path) -> Target | None:
+    given, _ = resolve(settings.get("lineage", {}), home=root, where="mesh.yaml: lineage")
+    return Target.of(given)
