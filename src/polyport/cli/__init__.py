@@ -24,6 +24,7 @@ COMMANDS = {
     "diff": "What changed between two snapshots",
     "rows": "Rows of a dataset",
     "quality": "What the quality rules found",
+    "lineage": "What columns are made from, and what is made from them",
     "doctor": "Is this machine ready, and is the state well?",
 }
 

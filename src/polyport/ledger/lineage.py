@@ -150,3 +150,39 @@ def only(whole: Graph, may: Callable[[Node], bool]) -> Graph:
     nodes = frozenset(filter(may, whole.nodes))
     edges = frozenset(e for e in whole.edges if e.source in nodes and e.target in nodes)
     return Graph(nodes, edges)
+
+
+def chosen(whole: Graph, namespace: str, *, dataset: str = "", column: str = "") -> list[Node]:
+    """Where a walk begins: a product's datasets, one of them, or one column."""
+    return sorted(
+        n
+        for n in whole.nodes
+        if n.namespace == namespace and (not dataset or n.name == dataset) and n.column == column
+    )
+
+
+def as_document(shown: Graph) -> dict[str, Any]:
+    """The graph as plain values for JSON; a node's `id` is what edges name it by."""
+    return {
+        "nodes": [
+            {
+                "id": _id(n),
+                "namespace": n.namespace,
+                "dataset": n.name,
+                **({"column": n.column} if n.column else {}),
+            }
+            for n in sorted(shown.nodes)
+        ],
+        "edges": [
+            {
+                "from": _id(e.source),
+                "to": _id(e.target),
+                **({"kind": e.kind} if e.kind else {}),
+            }
+            for e in sorted(shown.edges)
+        ],
+    }
+
+
+def _id(node: Node) -> str:
+    return "#".join(filter(None, (f"{node.namespace}/{node.name}", node.column)))

@@ -102,7 +102,17 @@ def guarded(
             unknown = HttpError(500, "the request could not be served; the server's log says why")
             await refusal(unknown)(scope, receive, watched)
 
-    return app
+    return _App(app)
+
+
+class _App:
+    """An ASGI app that a `Route` takes for one: a plain function it would call with a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 async def _respond(
