@@ -301,6 +301,13 @@ class Product:
             self.spec.id, "" if ref == LATEST else self.store.snapshot(self.spec.id, ref).id
         )
 
+    def stored(self) -> int:
+        """The bytes that all kept snapshots take; a file that several share counts once."""
+        files = {
+            f for s in self.history() for name in s.datasets for f in self.store.files(s, name)
+        }
+        return sum(Path(file).stat().st_size for file in files)
+
     def expire(self) -> Expired:
         """Remove the snapshots that the product's retention does not keep."""
         settings = self.spec.settings
@@ -344,6 +351,7 @@ class Product:
                     outputs,
                     f"/products/{quote(self.spec.id, safe='')}",
                     self.identifier,
+                    stored=self.stored,
                 )
                 made.append(ports.load(group, name)(context))
         return made

@@ -17,7 +17,8 @@ from polyport.access.identity import LOOPBACK, local_owner
 from polyport.errors import AccessError, ConfigurationError, NotFoundError, PolyportError
 from polyport.model import OWNER_ROLE
 from polyport.ports.counted import Counted, noting
-from polyport.ports.http import VARY, HttpError, problem, raw_path, refusal
+from polyport.ports.http import VARY, HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.information import metrics
 from polyport.ports.output import Served
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def create_app(
     routes: list[BaseRoute] = [Route("/", lambda r: _root(r, products), methods=["GET"])]
     for product in products:
         routes += _routes(product, noting(identify))
+    metered = [(p.spec.id, p.ledger, p.stored) for p in products]
+    routes.append(Route("/metrics", guarded(metrics.node(metered, identify))))
     routes.append(Route("/{path:path}", _nothing_here))
     return Starlette(
         routes=routes,

@@ -25,6 +25,7 @@ COMMANDS = {
     "rows": "Rows of a dataset",
     "quality": "What the quality rules found",
     "lineage": "What columns are made from, and what is made from them",
+    "metrics": "Who uses it and how much, and what it costs",
     "doctor": "Is this machine ready, and is the state well?",
 }
 

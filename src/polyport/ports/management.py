@@ -41,6 +41,8 @@ class ManagementContext:
     """The product's address: `/products/{id}`."""
     identifier: str
     """The product's global identifier: `{base_url}/products/{id}` where the mesh has a base_url, else a URN."""
+    stored: Callable[[], int]
+    """The bytes that its kept snapshots take."""
 
 
 class ManagementPort(Protocol):

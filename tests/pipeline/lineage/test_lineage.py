@@ -33,12 +33,12 @@ def told(product):
 def validate(events):
     folder = conformance("openlineage")
     documents = [json.loads(f.read_text()) for f in folder.rglob("*.json")]
-    registry = Registry().with_resources(
-        [(d["$id"], Resource.from_contents(d)) for d in documents]
-    )
+    registry = Registry().with_resources([(d["$id"], Resource.from_contents(d)) for d in documents])
 
     def check(url, value):
-        Draft202012Validator({"$ref": url}, registry=registry, format_checker=FormatChecker()).validate(value)
+        Draft202012Validator(
+            {"$ref": url}, registry=registry, format_checker=FormatChecker()
+        ).validate(value)
 
     def facets(value):
         if isinstance(value, dict):
@@ -87,7 +87,9 @@ def test_a_refused_run_fails_and_quotes_no_value(product):
     assert last["eventType"] == "FAIL"
     assert "refused" in last["run"]["facets"]["errorMessage"]["message"]
     assert "SECRETTITLE" not in json.dumps(told(product))
-    assert not all(a["success"] for a in last["outputs"][0]["facets"]["dataQualityAssertions"]["assertions"])
+    assert not all(
+        a["success"] for a in last["outputs"][0]["facets"]["dataQualityAssertions"]["assertions"]
+    )
     validate([last])
 
 
@@ -195,7 +197,9 @@ def endpoint():
 
 
 def test_events_are_sent_in_order_and_what_failed_is_sent_by_the_next_build(product, endpoint):
-    product.lineage_target = Target(f"http://127.0.0.1:{endpoint.server_port}/api/v1/lineage", "t0ken")
+    product.lineage_target = Target(
+        f"http://127.0.0.1:{endpoint.server_port}/api/v1/lineage", "t0ken"
+    )
     endpoint.status = 503
     steps = product.build().run.steps
     assert (steps[-1].stage, steps[-1].status) == ("lineage", "warn")
@@ -204,7 +208,9 @@ def test_events_are_sent_in_order_and_what_failed_is_sent_by_the_next_build(prod
     steps = product.build().run.steps
     assert (steps[-1].stage, steps[-1].detail) == ("lineage", "sent")
     assert [b["eventType"] for _, _, b in endpoint.got] == ["START", "COMPLETE"] * 2
-    assert {(path, token) for path, token, _ in endpoint.got} == {("/api/v1/lineage", "Bearer t0ken")}
+    assert {(path, token) for path, token, _ in endpoint.got} == {
+        ("/api/v1/lineage", "Bearer t0ken")
+    }
     assert [b for _, _, b in endpoint.got] == told(product)[2:]
 
 
@@ -217,7 +223,10 @@ def test_the_target_is_that_of_the_mesh_then_of_the_environment():
     env = {"OPENLINEAGE_URL": "http://127.0.0.1:1", "OPENLINEAGE_API_KEY": "k"}
     assert Target.of({}, {}) is None
     assert Target.of({}, env) == Target("http://127.0.0.1:1/api/v1/lineage", "k")
-    assert Target.of({"url": "https://x.example/own", "token": "t"}, env).url == "https://x.example/own"
+    assert (
+        Target.of({"url": "https://x.example/own", "token": "t"}, env).url
+        == "https://x.example/own"
+    )
     assert Target.of({}, {**env, "OPENLINEAGE_DISABLED": "true"}) is None
     with pytest.raises(ConfigurationError):
         Target.of({"url": "file:///etc/passwd"}, {})
