@@ -12,6 +12,8 @@ ADDRESSES = [
     "lineage/events",
     "lineage?direction=up",
     "lineage?dataset=CANARY_crew",
+    "quality",
+    "quality/reports",
     *(f"metrics?by={by}" for by in ("day", "port", "consumer", "dataset", "column")),
 ]
 
