@@ -29,6 +29,8 @@ JSON = "application/json"
 OORS = "application/vnd.bitol.oors+json"
 _HEADERS = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _ALL = 1_000_000
+_OF_THE_SCHEMA = ("schema", "built-in")
+"""Kinds of rules whose words are ours: on a whole dataset they are told where they name nothing hidden."""
 
 
 class QualityPort:
@@ -155,7 +157,9 @@ class Sight:
         columns = self.seen.get(result.dataset)
         if columns is None:
             return False
-        return result.column in columns if result.column else self.whole
+        if result.column:
+            return result.column in columns
+        return self.whole or (result.kind in _OF_THE_SCHEMA and self._plain(result))
 
     def _told(self, result: RuleResult) -> RuleResult:
         if self.values:
