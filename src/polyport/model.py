@@ -249,7 +249,7 @@ class QualityReport:
 class Step:
     """One line of what a build did."""
 
-    stage: Literal["read", "raw", "cleanse", "transform", "check", "publish", "push"]
+    stage: Literal["read", "raw", "cleanse", "transform", "check", "publish", "push", "lineage"]
     name: str
     detail: str
     """For a person: `cost-sheets.xlsx, 3,201 rows`."""

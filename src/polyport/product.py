@@ -7,8 +7,9 @@ import secrets
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from polyport import descriptor, ports
@@ -34,7 +35,7 @@ from polyport.errors import (
 )
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
-from polyport.pipeline import BuildResult, Job, build, discreet
+from polyport.pipeline import BuildResult, Job, build, discreet, lineage
 from polyport.ports.input import InputContext, InputPort
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import DataProduct, Port, Settings
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
-    from polyport.model import QualityReport, Ref, Run, Snapshot
+    from polyport.model import QualityReport, Ref, Run, Snapshot, Status
     from polyport.ports.management import ManagementPort
     from polyport.store import Expired, Store
 
@@ -77,6 +78,8 @@ class Product:
     """Gives another product of the mesh by its id."""
     around: Callable[[], Surroundings] = Surroundings
     """Gives the mesh around it."""
+    lineage_target: lineage.Target | None = field(default_factory=lambda: lineage.Target.of({}))
+    """Where lineage is sent to besides the journal; None: nowhere."""
     opened: list[OutputPort] = field(default_factory=list)
     """The output ports made so far: closed with the product."""
     results: Results | None = None
@@ -201,16 +204,31 @@ class Product:
             if report is not None:
                 report(discreet.step(step, hidden))
 
+        told = lineage.Told(
+            self.spec,
+            job.run,
+            self._identify,
+            job.seen,
+            self._sizes,
+            self._engine_version(),
+            hidden,
+        )
+        self._tell(told, lineage.started(told, started))
         try:
             result = build(job, say)
         except PolyportError as error:
             discreet.clean(error, hidden)
             self._record_failure(error, error.run, error.report)
+            self._tell_failure(told, error)
+            raise
+        except BaseException:
+            self._tell(told, lineage.aborted(told, self.clock()))
             raise
         result = replace(result, run=discreet.run(result.run, hidden))
         try:
             pushed = self._push(pushing, result, say)
             run = replace(result.run, steps=(*result.run.steps, *pushed))
+            run = replace(run, steps=(*run.steps, *self._lineage(told, run, result, say)))
             self._record(run, result.report)
             if run.outcome == "published":
                 self.expire()
@@ -218,6 +236,7 @@ class Product:
             discreet.clean(error, hidden)
             error.unchanged = "the snapshot is served; what follows a publish was not finished: polyport build goes on"
             self._record_failure(error, replace(result.run, error=str(error)), result.report)
+            self._tell_failure(told, error)
             raise
         return replace(result, run=run)
 
@@ -229,7 +248,10 @@ class Product:
     @property
     def identifier(self) -> str:
         """The product's global identifier."""
-        name = quote(self.spec.id, safe="")
+        return self._identify(self.spec.id)
+
+    def _identify(self, product: str) -> str:
+        name = quote(product, safe="")
         base = self.base_url.rstrip("/")
         return f"{base}/products/{name}" if base else f"urn:polyport:product:{name}"
 
@@ -311,6 +333,13 @@ class Product:
             self.spec.id, "" if ref == LATEST else self.store.snapshot(self.spec.id, ref).id
         )
 
+    def stored(self) -> int:
+        """The bytes that all kept snapshots take; a file that several share counts once."""
+        files = {
+            f for s in self.history() for name in s.datasets for f in self.store.files(s, name)
+        }
+        return sum(Path(file).stat().st_size for file in files)
+
     def expire(self) -> Expired:
         """Remove the snapshots that the product's retention does not keep."""
         settings = configuration.running_settings(self.control, self.spec)
@@ -354,6 +383,7 @@ class Product:
                     outputs,
                     f"/products/{quote(self.spec.id, safe='')}",
                     self.identifier,
+                    self.stored,
                     self.around,
                     made,
                 )
@@ -464,6 +494,42 @@ class Product:
                 )
                 say(steps[-1])
         return tuple(steps)
+
+    def _lineage(
+        self, told: lineage.Told, run: Run, result: BuildResult, say: Callable[[Step], None]
+    ) -> tuple[Step, ...]:
+        """Tell how the run ended; a step says so where that is sent somewhere."""
+        if result.snapshot is None:
+            return ()
+        started = self.clock()
+        event = lineage.ended(told, run, started, snapshot=result.snapshot, report=result.report)
+        unsent = self._tell(told, event)
+        if self.lineage_target is None:
+            return ()
+        seconds = (self.clock() - started).total_seconds()
+        status: Status = "warn" if unsent else "pass"
+        made = Step("lineage", self.spec.id, unsent or "sent", seconds=seconds, status=status)
+        say(made)
+        return (made,)
+
+    def _tell(self, told: lineage.Told, event: Mapping[str, Any]) -> str:
+        return lineage.keep_and_send(
+            self.ledger.journal, self.spec.id, told.run, event, self.lineage_target
+        )
+
+    def _tell_failure(self, told: lineage.Told, error: PolyportError) -> None:
+        """Tell of a run that ended in `error`; it stays the error to tell where the ledger fails too."""
+        try:
+            self._tell(told, lineage.failed(told, error, self.clock(), report=error.report))
+        except StoreError as second:
+            error.add_note(f"nor could its lineage be kept: {second}")
+
+    def _engine_version(self) -> tuple[str, str]:
+        return self.engine.dialect, version(self.engine.dialect)
+
+    def _sizes(self, snapshot: Snapshot, dataset: str) -> Sequence[int]:
+        """The bytes of each file of a dataset."""
+        return [Path(file).stat().st_size for file in self.store.files(snapshot, dataset)]
 
     def _record_failure(
         self, error: PolyportError, run: Run | None, report: QualityReport | None

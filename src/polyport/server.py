@@ -20,6 +20,7 @@ from polyport.errors import AccessError, ConfigurationError, NotFoundError, Poly
 from polyport.ports.counted import Counted, noting
 from polyport.ports.deprecated import Deprecated
 from polyport.ports.http import VARY, HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.information import metrics
 from polyport.ports.information.metadata import MetadataPort, catalog, glossary
 from polyport.ports.output import Served
 
@@ -60,6 +61,8 @@ def create_app(
     for product in products:
         routes += _routes(product, noting(identify), metadata)
     routes += _node(metadata, products)
+    metered = [(p.spec.id, p.ledger, p.stored) for p in products]
+    routes.append(Route("/metrics", guarded(metrics.node(metered, identify))))
     routes.append(Route("/{path:path}", _nothing_here))
     return Starlette(
         routes=routes,

@@ -26,6 +26,8 @@ COMMANDS = {
     "access": "Who may come in, and what they would see",
     "agreement": "Data sharing agreements: ask, decide, end",
     "feedback": "What consumers say, and your answers",
+    "lineage": "What columns are made from, and what is made from them",
+    "metrics": "Who uses it and how much, and what it costs",
     "doctor": "Is this machine ready, and is the state well?",
 }
 

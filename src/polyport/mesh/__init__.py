@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from polyport import descriptor
 from polyport.descriptor import glossary
+from polyport.descriptor.environment import resolve
 from polyport.descriptor.types import Surroundings
 from polyport.errors import ConfigurationError, NotFoundError, PolyportError
+from polyport.pipeline.lineage import Target
 from polyport.product import Product
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Mesh:
     """What identifiers of products begin with."""
     identity: Mapping[str, Any] = field(default_factory=dict)
     """How people and services are known: the block `identity` of `mesh.yaml`."""
+    lineage: Target | None = None
+    """Where lineage is sent to; None: nowhere."""
     _loaded: dict[str, Product] = field(default_factory=dict)
 
     @classmethod
@@ -75,6 +79,7 @@ class Mesh:
             _ledger(settings),
             str(settings.get("base_url", "")),
             settings.get("identity") or {},
+            _lineage(settings, root),
         )
 
     def product(self, name: str) -> Product:
@@ -99,6 +104,7 @@ class Mesh:
                 neighbour=self.product,
             )
             self._loaded[name].around = partial(self.around, name)
+            self._loaded[name].lineage_target = self.lineage or Target.of({})
         return self._loaded[name]
 
     def around(self, product: str) -> Surroundings:
@@ -193,3 +199,8 @@ def _state(root: Path, settings: Mapping[str, object]) -> Path:
 def _ledger(settings: Mapping[str, object]) -> str:
     url = str(settings.get("ledger", "sqlite"))
     return "" if url == "sqlite" else url
+
+
+def _lineage(settings: Mapping[str, object], root: Path) -> Target | None:
+    given, _ = resolve(settings.get("lineage", {}), home=root, where="mesh.yaml: lineage")
+    return Target.of(given)

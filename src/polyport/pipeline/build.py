@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from polyport.errors import ConflictError, NotFoundError, PolyportError, QualityError
 from polyport.model import LATEST, Run
 from polyport.pipeline.folders import safe, scratch_folder
+from polyport.pipeline.lineage.events import Seen
 from polyport.pipeline.log import RunLog
-from polyport.pipeline.plan import plan
+from polyport.pipeline.plan import RAW, plan
 from polyport.pipeline.progress import Recorder, counted
 from polyport.pipeline.publish import before, compare
 from polyport.pipeline.quality import Candidate, gate
@@ -55,6 +56,8 @@ class Job:
     """Rebuild from the raw data of that run; empty: ask the input ports."""
     secrets: Collection[str] = ()
     """Values that must not reach a log."""
+    seen: Seen = field(default_factory=Seen)
+    """Filled by the build, for its lineage."""
 
     def folder(self, kind: str) -> Path:
         """The product's own folder of `raw`, `quarantine` or `logs`."""
@@ -133,7 +136,12 @@ def _stages(
     work = plan(job.product, dialect=job.engine.dialect)
     raw = RawStore(job.folder("raw"), incoming=scratch / "incoming", clock=job.clock)
     received = _receive(job, raw, recorder)
+    job.seen.plan, job.seen.received = work, received
     inputs = read(job.inputs, received, engine=job.engine, scratch=scratch, recorder=recorder)
+    job.seen.columns = {
+        f"{RAW}{name}": job.engine.schema("SELECT * FROM source", {"source": relation}).names
+        for name, relation in inputs.items()
+    }
     with job.store.stage(job.product.id, job.run) as staging:
         bench = Bench(
             job.engine,

@@ -42,6 +42,8 @@ class ManagementContext:
     """The product's address: `/products/{id}`."""
     identifier: str
     """The product's global identifier: `{base_url}/products/{id}` where the mesh has a base_url, else a URN."""
+    stored: Callable[[], int]
+    """The bytes that its kept snapshots take."""
     around: Callable[[], Surroundings] = Surroundings
     """Gives the mesh around the product, as its files declare it."""
     management: Sequence[ManagementPort] = ()
