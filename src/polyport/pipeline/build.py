@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import DataProduct
     from polyport.engine import Engine, Written
     from polyport.model import QualityReport, RuleResult, Snapshot, Step
+    from polyport.pipeline.plan import Plan
     from polyport.pipeline.quality import Gate
     from polyport.ports.input import InputPort, Received
     from polyport.store import Store
@@ -146,11 +148,27 @@ def _stages(
             job.product.objects,
             received,
         )
-        written = run_steps(work, inputs, bench)
-        checked = _check(bench, written, job, previous)
+        with _preparing(job.store, work):
+            written = run_steps(work, inputs, bench)
+            checked = _check(bench, written, job, previous)
         raw.accept(job.run)
         identities = {name: got.identity for name, got in received.items()}
         return _publish(attempt, bench, checked, previous=previous, inputs=identities)
+
+
+@contextmanager
+def _preparing(store: Store, work: Plan) -> Iterator[None]:
+    """What publishing needs is loaded while the engine works, and is there at the end.
+
+    Not beside Python of the product's own, which could fork or import the same at that moment.
+    """
+    if work.runs_python:
+        yield
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="polyport-prepare") as beside:
+        loaded = beside.submit(store.prepare)
+        yield
+        loaded.result()
 
 
 def _receive(job: Job, raw: RawStore, recorder: Recorder) -> Mapping[str, Received]:

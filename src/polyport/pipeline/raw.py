@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,10 +102,10 @@ class RawStore:
         with writing(part):
             part.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, part)
-            with part.open("rb+") as file:
+            with part.open("rb+") as file, ThreadPoolExecutor(1) as beside:
+                digest = beside.submit(hashlib.file_digest, file, "sha256")
                 os.fsync(file.fileno())
-                digest = hashlib.file_digest(file, "sha256")
-            return digest.hexdigest(), part.stat().st_size
+                return digest.result().hexdigest(), part.stat().st_size
 
     def record(self, run: str, received: Mapping[str, Received]) -> None:
         """Note what `run` stands on, so that it can be rebuilt.

@@ -65,7 +65,9 @@ def test_each_set_of_unique_columns_takes_one_query_however_many_ask(bench):
     ]
     bench.add(table(*rules, columns=columns), data())
     bench.gate()
-    assert len(bench.engine.scans) == 3  # rows; k and x; k
+    bounds, marks = bench.engine.scans[-2:]
+    assert len(bench.engine.scans) == 4  # rows; k and x; the bounds of k, from the footers; k
+    assert ("min(" in bounds, "bitstring_agg(" in marks) == (True, True)
 
 
 def test_each_relationship_and_sql_rule_takes_one_query(bench):
