@@ -33,7 +33,7 @@ from polyport.errors import (
 )
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
-from polyport.pipeline import BuildResult, Job, build, discreet
+from polyport.pipeline import Activity, BuildResult, Job, build, discreet
 from polyport.ports.input import InputContext, InputPort
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
@@ -152,13 +152,18 @@ class Product:
         self.close()
 
     def build(
-        self, report: Callable[[Step], None] | None = None, *, from_run: str = ""
+        self,
+        report: Callable[[Step], None] | None = None,
+        *,
+        from_run: str = "",
+        working: Callable[[Activity | None], None] = lambda _: None,
     ) -> BuildResult:
         """Read the inputs, cleanse, transform, check, publish; then let each pushed port write the new snapshot.
 
         Args:
             report: Called with each step as it is done.
             from_run: Build again from the raw data that this run received, without asking the sources.
+            working: Called with each step as it begins, and with None as it ends; names may hold what is secret.
 
         Raises:
             BuildError: An input, a step or the quality gate stopped it; nothing was published.
@@ -187,6 +192,7 @@ class Product:
             clock=self.clock,
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             from_run=from_run,
+            working=working,
         )
         hidden = discreet.forms(job.secrets)
 

@@ -54,6 +54,7 @@ class DuckDBEngine:
             config["memory_limit"] = memory
         if threads:
             config["threads"] = threads
+        self._newest: duckdb.DuckDBPyConnection | None = None
         try:
             self._connection = duckdb.connect(config=config)
             self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -136,6 +137,16 @@ class DuckDBEngine:
         rows, size = (stats[0][1], stats[0][2]) if stats else (0, target.stat().st_size)
         return Written((target,), plain(pq.read_schema(target)), rows, size)
 
+    def progress(self) -> float | None:
+        """See `Engine.progress`."""
+        if self._newest is None:
+            return None
+        try:
+            percent = float(self._newest.query_progress())
+        except duckdb.Error:  # closed meanwhile
+            return None
+        return min(percent / 100, 1.0) if percent >= 0 else None
+
     def consume(self, reader: pa.RecordBatchReader, target: Path) -> Written:
         """See `Engine.consume`."""
         rows = 0
@@ -164,9 +175,9 @@ class DuckDBEngine:
 
     def _cursor(self, composed: Composed) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
-        cursor.execute(
-            "SET enable_progress_bar = false"
-        )  # ours says what it does; this one writes to stdout
+        # It must be enabled to be asked for; what it would print goes to stdout.
+        cursor.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        self._newest = cursor
         for name, table in composed.tables.items():
             cursor.register(name, table)
         for scheme in composed.schemes:

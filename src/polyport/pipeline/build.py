@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from polyport.engine import Engine, Written
     from polyport.model import QualityReport, RuleResult, Snapshot, Step
     from polyport.pipeline.plan import Plan
+    from polyport.pipeline.progress import Activity
     from polyport.pipeline.quality import Gate
     from polyport.ports.input import InputPort, Received
     from polyport.store import Store
@@ -55,6 +56,8 @@ class Job:
     run: str
     from_run: str = ""
     """Rebuild from the raw data of that run; empty: ask the input ports."""
+    working: Callable[[Activity | None], None] = lambda _: None
+    """Hears of each step as it begins, and None as it ends."""
     secrets: Collection[str] = ()
     """Values that must not reach a log."""
 
@@ -121,7 +124,9 @@ def build(job: Job, report: Callable[[Step], None]) -> BuildResult:
             scratch_folder(job.state / "scratch", job.run) as scratch,
             _served(job) as previous,
         ):
-            recorder = Recorder(log, report, attempt.steps)
+            recorder = Recorder(
+                log, report, attempt.steps, working=job.working, fraction=job.engine.progress
+            )
             return _stages(attempt, recorder, scratch=scratch, previous=previous)
     except PolyportError as error:
         _tell(error, attempt)
