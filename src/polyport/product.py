@@ -356,11 +356,13 @@ class Product:
         return made
 
     def speed_up(self) -> None:
-        """From now on keep aggregates, and a keyed index of each snapshot that is read: for a process that serves."""
+        """From now on keep aggregates, and of what is read a keyed index, and hot tables: for a process that serves."""
         if self.keyed is None:
             self.results = Results()
             folder = self.state / "keyed" / quote(self.spec.id, safe="")
             self.keyed = KeyedIndexes(folder, self.engine, self.store.files)
+            if isinstance(self.engine, DuckDBEngine):
+                self.engine.keep_hot()
 
     def _policy(self) -> Policy:
         promised = {name: [p.name for p in o.properties] for name, o in self.spec.objects.items()}
