@@ -35,7 +35,7 @@ from polyport.errors import (
 )
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
-from polyport.pipeline import BuildResult, Job, build, discreet, lineage
+from polyport.pipeline import Activity, BuildResult, Job, build, discreet, lineage
 from polyport.ports.input import InputContext, InputPort
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
@@ -162,13 +162,18 @@ class Product:
         self.close()
 
     def build(
-        self, report: Callable[[Step], None] | None = None, *, from_run: str = ""
+        self,
+        report: Callable[[Step], None] | None = None,
+        *,
+        from_run: str = "",
+        working: Callable[[Activity | None], None] = lambda _: None,
     ) -> BuildResult:
         """Read the inputs, cleanse, transform, check, publish; then let each pushed port write the new snapshot.
 
         Args:
             report: Called with each step as it is done.
             from_run: Build again from the raw data that this run received, without asking the sources.
+            working: Called with each step as it begins, and with None as it ends; names may hold what is secret.
 
         Raises:
             BuildError: An input, a step or the quality gate stopped it; nothing was published.
@@ -197,6 +202,7 @@ class Product:
             clock=self.clock,
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             from_run=from_run,
+            working=working,
         )
         hidden = discreet.forms(job.secrets)
 
@@ -391,11 +397,13 @@ class Product:
         return made
 
     def speed_up(self) -> None:
-        """From now on keep aggregates, and a keyed index of each snapshot that is read: for a process that serves."""
+        """From now on keep aggregates, and of what is read a keyed index, and hot tables: for a process that serves."""
         if self.keyed is None:
             self.results = Results()
             folder = self.state / "keyed" / quote(self.spec.id, safe="")
             self.keyed = KeyedIndexes(folder, self.engine, self.store.files)
+            if isinstance(self.engine, DuckDBEngine):
+                self.engine.keep_hot()
 
     def _policy(self) -> Policy:
         promised = {name: [p.name for p in o.properties] for name, o in self.spec.objects.items()}

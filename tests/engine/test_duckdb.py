@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -184,3 +185,26 @@ def test_plain_makes_schemas_comparable():
     assert plain(given) == pa.schema(
         [("a", pa.string()), ("l", pa.list_(pa.field("element", pa.int8())))]
     )
+
+
+def test_progress_of_the_newest_statement_is_told_to_another_thread(engine, tmp_path):
+    assert engine.progress() is None
+    told, ended = [], threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            told.append(engine.progress())
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        engine.write(
+            "SELECT range AS x, hash(range)::VARCHAR AS y FROM range(4000000)", {}, tmp_path / "x"
+        )
+    finally:
+        ended.set()
+        asking.join()
+    between = [fraction for fraction in told if fraction is not None and 0 < fraction < 1]
+    assert len(set(between)) > 2
+    assert all(0 <= fraction <= 1 for fraction in told if fraction is not None)
+    assert engine.progress() is None

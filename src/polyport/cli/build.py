@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+from click.exceptions import Exit
 
 from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from polyport.model import QualityReport, RuleResult, Step
@@ -32,34 +32,63 @@ def build(folder: Path, from_run: str, as_json: bool) -> None:
     from polyport.mesh import Mesh
 
     with Mesh.find(folder) as mesh:
-        runs = []
         products = mesh.at(folder)
-        for at, product in enumerate(products, 1):
-            with _telling_what_waits(products[at:]):
-                result = show_build(product, from_run=from_run, quiet=as_json)
-            runs.append(as_document(result.run))
+        if len(products) > 1:
+            _build_each(products, from_run=from_run, as_json=as_json)
+            return
+        runs = [show_build(p, from_run=from_run, quiet=as_json).run for p in products]
         if as_json:
-            console.say_json(runs)
+            console.say_json([as_document(run) for run in runs])
 
 
-@contextmanager
-def _telling_what_waits(products: Sequence[Product]) -> Iterator[None]:
-    """The products after the one that failed were not tried: the error says so."""
+def _build_each(products: Sequence[Product], *, from_run: str, as_json: bool) -> None:
+    """Build all but those that read one that failed; the exit status is the first failure's."""
     from polyport.errors import PolyportError
+    from polyport.ledger.records import as_document
+    from polyport.mesh import reads
 
-    try:
-        yield
-    except PolyportError as error:
-        if products:
-            left = ", ".join(product.spec.id for product in products)
-            error.unchanged = "; ".join(filter(None, (error.unchanged, f"not built: {left}")))
-        raise
+    failed: dict[str, PolyportError] = {}
+    skipped: dict[str, list[str]] = {}
+    runs: list[dict[str, object]] = []
+    for product in products:
+        name = product.spec.id
+        if missing := sorted(reads(product) & (failed.keys() | skipped.keys())):
+            skipped[name] = missing
+            runs.append({"product": name, "outcome": "skipped", "reads": missing})
+            continue
+        try:
+            run = show_build(product, from_run=from_run, quiet=as_json).run
+            runs.append(as_document(run))
+        except PolyportError as error:
+            failed[name] = error
+            document = as_document(error.run) if error.run else {}
+            runs.append({"product": name, "outcome": "failed", **document, "error": error.record()})
+            if not as_json:
+                console.show_error(error)
+    if as_json:
+        console.say_json(runs)
+    elif failed:
+        _show_rest(len(products), failed, skipped)
+    if failed:
+        raise Exit(next(iter(failed.values())).exit_code)
+
+
+def _show_rest(
+    number: int, failed: Collection[str], skipped: Mapping[str, Collection[str]]
+) -> None:
+    built = number - len(failed) - len(skipped)
+    console.talk(f"\n{console.bold(f'{built} of {number} data products built')}")
+    for name in failed:
+        console.talk(f"  {console.bad('✗')} {name} failed")
+    for name, missing in skipped.items():
+        console.talk(f"  {console.warning('!')} {name} was skipped: it reads {', '.join(missing)}")
 
 
 def show_build(product: Product, *, from_run: str = "", quiet: bool = False) -> BuildResult:
     """Build `product`, saying each step as it is done unless `quiet`; what it gave."""
     if quiet:
         return product.build(from_run=from_run)
+    from polyport.cli.activity import shown
     from polyport.errors import PolyportError, QualityError
 
     console.talk(f"\n{console.bold(product.spec.name)} {console.dim(product.spec.id)}\n")
@@ -72,7 +101,8 @@ def show_build(product: Product, *, from_run: str = "", quiet: bool = False) -> 
             _show_step(step)
 
     try:
-        result = product.build(show, from_run=from_run)
+        with shown() as working:
+            result = product.build(show, from_run=from_run, working=working)
     except QualityError as error:
         _show_rules(error.report)
         raise

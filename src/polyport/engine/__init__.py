@@ -75,6 +75,10 @@ class Engine(Protocol):
         """
         ...
 
+    def progress(self) -> float | None:
+        """How much of the newest statement is done, from 0 to 1; None where that is not known. For another thread."""
+        ...
+
     def consume(self, reader: pa.RecordBatchReader, target: Path) -> Written:
         """Write the batches of `reader` as Parquet (zstd) to the file `target` as they come.
 

@@ -13,7 +13,7 @@ from polyport.expression import quote
 from polyport.model import Files, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pyarrow as pa
 
@@ -33,6 +33,8 @@ class Composed:
     start: int = 0
     """Where the given SQL begins in `text`."""
     sql: str = ""
+    held: Callable[[Files], str | None] = lambda _: None
+    """Gives the table that holds the rows of files, where there is one."""
 
     def place(self, position: int) -> tuple[int, int]:
         """Line and column (1-based) in the given SQL of a byte of `text`; (0, 0): it is elsewhere."""
@@ -51,9 +53,10 @@ def compose(
     *,
     shown: str = "",
     rows: str = "",
+    held: Callable[[Files], str | None] = lambda _: None,
 ) -> Composed:
     """The statement for `sql` over `relations`; `shown` (a SELECT list) and `rows` (`LIMIT 0`) are put around it."""
-    made = Composed(sql=_bare(sql), params=dict(params or {}))
+    made = Composed(sql=_bare(sql), params=dict(params or {}), held=held)
     head = _with(relations, made)
     if shown or rows or (head and _OWN_WITH.match(made.sql)):
         opening, closing = f"{head}SELECT {shown or '*'} FROM (\n", f"\n) {rows}"
@@ -100,8 +103,10 @@ def _source(relation: Relation, made: Composed) -> str:
                 "a relation over no files needs a schema"
             )  # a caller's mistake, not a user's
         return _registered(data.schema.empty_table(), made)
+    if (table := made.held(data)) is not None:
+        return table
     made.schemes |= {uri.split("://")[0] for uri in data.uris if "://" in uri} - {"file"}
-    return _reader(data)
+    return reader(data)
 
 
 def _registered(table: pa.Table, made: Composed) -> str:
@@ -110,7 +115,8 @@ def _registered(table: pa.Table, made: Composed) -> str:
     return name
 
 
-def _reader(files: Files) -> str:
+def reader(files: Files) -> str:
+    """SQL that reads the rows of `files`."""
     options = _options(files)
     function = {"parquet": "read_parquet", "csv": "read_csv"}.get(files.format, "read_json")
     listed = ", ".join(map(_literal, (u.removeprefix("file://") for u in files.uris)))

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from polyport.engine import Written, csv_errors
 from polyport.engine.compose import compose
+from polyport.engine.hot import HotTables
 from polyport.errors import ConfigurationError, QueryError, StoreError
 from polyport.expression import quote
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from polyport.engine import FieldIds
     from polyport.engine.compose import Composed
-    from polyport.model import Relation
+    from polyport.model import Files, Relation
 
 BATCH_ROWS = 32_768
 ROW_GROUP_ROWS = 122_880
@@ -54,9 +55,13 @@ class DuckDBEngine:
             config["memory_limit"] = memory
         if threads:
             config["threads"] = threads
+        self._newest: duckdb.DuckDBPyConnection | None = None
+        self._watched = False
+        self._hot: HotTables | None = None
         try:
             self._connection = duckdb.connect(config=config)
             self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+            self._loud = _has_bar(self._connection.cursor())
         except duckdb.Error as error:
             raise ConfigurationError(
                 _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
@@ -89,6 +94,8 @@ class DuckDBEngine:
 
     def close(self) -> None:
         """Free the instance. Readers that are still open fail at their next batch."""
+        if self._hot is not None:
+            self._hot.close()
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -101,7 +108,8 @@ class DuckDBEngine:
         self, sql: str, relations: Mapping[str, Relation], params: Mapping[str, Any] | None = None
     ) -> pa.RecordBatchReader:
         """See `Engine.query`."""
-        return self._run(compose(sql, relations, params))
+        held = self._hot.find if self._hot else _nowhere
+        return self._run(compose(sql, relations, params, held=held))
 
     def schema(self, sql: str, relations: Mapping[str, Relation]) -> pa.Schema:
         """See `Engine.schema`."""
@@ -123,7 +131,7 @@ class DuckDBEngine:
         options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
         if field_ids:
             options += f", FIELD_IDS {_field_ids(field_ids)}"
-        cursor = self._cursor(composed)
+        cursor = self._cursor(composed, watched=True)
         try:
             _one_select(composed, cursor)
             text = f"COPY (\n{_exact(composed, cursor)}\n) TO {_literal(str(target))} ({options})"
@@ -135,6 +143,23 @@ class DuckDBEngine:
             cursor.close()
         rows, size = (stats[0][1], stats[0][2]) if stats else (0, target.stat().st_size)
         return Written((target,), plain(pq.read_schema(target)), rows, size)
+
+    def keep_hot(self) -> HotTables:
+        """From now on hold in memory what is queried again and again: for a process that serves."""
+        if self._hot is None:
+            self._hot = HotTables(self._connection)
+        return self._hot
+
+    def progress(self) -> float | None:
+        """See `Engine.progress`; queries are watched from the first call on, writes always."""
+        self._watched = True
+        if self._newest is None:
+            return None
+        try:
+            percent = float(self._newest.query_progress())
+        except duckdb.Error:  # closed meanwhile
+            return None
+        return min(percent / 100, 1.0) if percent >= 0 else None
 
     def consume(self, reader: pa.RecordBatchReader, target: Path) -> Written:
         """See `Engine.consume`."""
@@ -162,11 +187,13 @@ class DuckDBEngine:
         except duckdb.Error as error:
             raise _query_error(error, composed, cursor) from error
 
-    def _cursor(self, composed: Composed) -> duckdb.DuckDBPyConnection:
+    def _cursor(self, composed: Composed, *, watched: bool = False) -> duckdb.DuckDBPyConnection:
         cursor = self._connection.cursor()
-        cursor.execute(
-            "SET enable_progress_bar = false"
-        )  # ours says what it does; this one writes to stdout
+        self._newest = cursor if watched or self._watched else None
+        if (
+            self._newest or self._loud
+        ):  # it must be enabled to be asked for; it would print to stdout
+            cursor.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         for name, table in composed.tables.items():
             cursor.register(name, table)
         for scheme in composed.schemes:
@@ -178,6 +205,17 @@ class DuckDBEngine:
 
         if not self._connection.filesystem_is_registered(scheme):
             self._connection.register_filesystem(fsspec.filesystem(scheme))
+
+
+def _has_bar(cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the engine takes this process for a notebook, where it shows a bar of its own."""
+    with cursor:
+        found = cursor.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    return bool(found and found[0])
+
+
+def _nowhere(_: Files) -> str | None:
+    return None
 
 
 def _one_select(composed: Composed, cursor: duckdb.DuckDBPyConnection) -> None:

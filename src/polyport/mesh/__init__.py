@@ -150,7 +150,7 @@ class Mesh:
         waiting = {p.spec.id: p for p in products}
         ordered: list[Product] = []
         while waiting:
-            ready = [i for i, p in waiting.items() if not (_reads(p) & waiting.keys()) - {i}]
+            ready = [i for i, p in waiting.items() if not (reads(p) & waiting.keys()) - {i}]
             if not ready:
                 raise ConfigurationError(
                     f"these products read each other in a circle: {', '.join(waiting)}",
@@ -165,7 +165,8 @@ def _normal(folder: Path | str) -> Path:
     return Path(os.path.abspath(folder))  # noqa: PTH100 - Path.absolute keeps `..`, Path.resolve follows links
 
 
-def _reads(product: Product) -> set[str]:
+def reads(product: Product) -> set[str]:
+    """The ids of the products that `product` reads."""
     return {str(p.settings.get("product", "")) for p in product.spec.inputs if p.type == "product"}
 
 

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from polyport.pipeline.build import BuildResult, Job, build
+from polyport.pipeline.progress import Activity
 
-__all__ = ["BuildResult", "Job", "build"]
+__all__ = ["Activity", "BuildResult", "Job", "build"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import DataProduct
     from polyport.engine import Engine, Written
     from polyport.model import QualityReport, RuleResult, Snapshot, Step
+    from polyport.pipeline.plan import Plan
+    from polyport.pipeline.progress import Activity
     from polyport.pipeline.quality import Gate
     from polyport.ports.input import InputPort, Received
     from polyport.store import Store
@@ -54,6 +57,8 @@ class Job:
     run: str
     from_run: str = ""
     """Rebuild from the raw data of that run; empty: ask the input ports."""
+    working: Callable[[Activity | None], None] = lambda _: None
+    """Hears of each step as it begins, and None as it ends."""
     secrets: Collection[str] = ()
     """Values that must not reach a log."""
     seen: Seen = field(default_factory=Seen)
@@ -122,7 +127,9 @@ def build(job: Job, report: Callable[[Step], None]) -> BuildResult:
             scratch_folder(job.state / "scratch", job.run) as scratch,
             _served(job) as previous,
         ):
-            recorder = Recorder(log, report, attempt.steps)
+            recorder = Recorder(
+                log, report, attempt.steps, working=job.working, fraction=job.engine.progress
+            )
             return _stages(attempt, recorder, scratch=scratch, previous=previous)
     except PolyportError as error:
         _tell(error, attempt)
@@ -154,11 +161,27 @@ def _stages(
             job.product.objects,
             received,
         )
-        written = run_steps(work, inputs, bench)
-        checked = _check(bench, written, job, previous)
+        with _preparing(job.store, work):
+            written = run_steps(work, inputs, bench)
+            checked = _check(bench, written, job, previous)
         raw.accept(job.run)
         identities = {name: got.identity for name, got in received.items()}
         return _publish(attempt, bench, checked, previous=previous, inputs=identities)
+
+
+@contextmanager
+def _preparing(store: Store, work: Plan) -> Iterator[None]:
+    """What publishing needs is loaded while the engine works, and is there at the end.
+
+    Not beside Python of the product's own, which could fork or import the same at that moment.
+    """
+    if work.runs_python:
+        yield
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="polyport-prepare") as beside:
+        loaded = beside.submit(store.prepare)
+        yield
+        loaded.result()
 
 
 def _receive(job: Job, raw: RawStore, recorder: Recorder) -> Mapping[str, Received]:

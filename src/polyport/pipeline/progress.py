@@ -12,12 +12,26 @@ from polyport.model import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from polyport.model import Status
     from polyport.pipeline.log import RunLog
+    from polyport.pipeline.raw import RawStore
 
 
 Stage: TypeAlias = Literal["read", "raw", "cleanse", "transform", "check", "publish", "push"]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """A step that is going on, for whoever waits for it."""
+
+    stage: Stage
+    name: str
+    fraction: Callable[[], float | None] = lambda: None
+    """How much of it is done, from 0 to 1; None where that is not known. Any thread may ask."""
+    bytes: Callable[[], int] = lambda: 0
+    """How many bytes it has received so far. Any thread may ask."""
 
 
 @dataclass(slots=True)
@@ -36,22 +50,54 @@ class Entry:
 class Recorder:
     """Gathers the steps of one run."""
 
-    def __init__(self, log: RunLog, report: Callable[[Step], None], steps: list[Step]) -> None:
-        """Tell `log` and `report`, and add to `steps`."""
+    def __init__(
+        self,
+        log: RunLog,
+        report: Callable[[Step], None],
+        steps: list[Step],
+        *,
+        working: Callable[[Activity | None], None] = lambda _: None,
+        fraction: Callable[[], float | None] = lambda: None,
+    ) -> None:
+        """Tell `log` and `report`, and add to `steps`.
+
+        Args:
+            log: The run's log.
+            report: Hears of each step as it ends.
+            steps: Gets each step as it ends.
+            working: Hears of each step as it begins, and None before its end is reported.
+            fraction: How much of a step is done; `receiving` says it of those that receive.
+        """
+        self._working = working
+        self._fraction = fraction
         self._steps = steps
         self._log = log
         self._report = report
 
-    @contextmanager
-    def step(self, stage: Stage, name: str) -> Iterator[Entry]:
+    def step(self, stage: Stage, name: str) -> AbstractContextManager[Entry]:
         """A step, from its start to its end; one that fails is told too, with status `error`."""
+        return self._step(Activity(stage, name, self._fraction))
+
+    def receiving(self, name: str, raw: RawStore) -> AbstractContextManager[Entry]:
+        """A step that receives what `raw` keeps."""
+        return self._step(Activity("raw", name, raw.fraction, raw.received))
+
+    @contextmanager
+    def _step(self, activity: Activity) -> Iterator[Entry]:
         entry, started = Entry(), time.perf_counter()
+        stage, name = activity.stage, activity.name
         self._log.event(stage, name, message="started")
+        self._working(activity)
         try:
             yield entry
         except PolyportError as error:
+            self._working(None)
             self._tell(stage, name, Entry(error.message, status="error"), started)
             raise
+        except BaseException:
+            self._working(None)
+            raise
+        self._working(None)
         self._tell(stage, name, entry, started)
 
     def _tell(self, stage: Stage, name: str, entry: Entry, started: float) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,21 @@ class RawStore:
         self.folder = folder
         self._incoming = incoming or folder / "incoming"
         self._clock = clock
+        self._coming: Path | None = None
+        self._size = 0
+
+    def received(self) -> int:
+        """How many bytes of what is being kept now are there. Any thread may ask."""
+        part = self._coming
+        try:
+            return part.stat().st_size if part else 0
+        except FileNotFoundError:  # not begun, or kept meanwhile
+            return 0
+
+    def fraction(self) -> float | None:
+        """How much of it that is, from 0 to 1; None where nobody knows how much will come. Any thread may ask."""
+        size = self._size
+        return min(self.received() / size, 1.0) if size else None
 
     def keep(
         self,
@@ -62,7 +78,7 @@ class RawStore:
         Raises:
             StoreError: No space, or no permission.
         """
-        part = self._incoming / uuid4().hex
+        self._coming = part = self._incoming / uuid4().hex
         try:
             if isinstance(content, Path):
                 sha256, size = self._copy(part, content)
@@ -73,6 +89,7 @@ class RawStore:
                 _settle(part, path, self._clock())
                 first = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         finally:
+            self._coming, self._size = None, 0
             if part.exists():
                 part.unlink()
         return RawObject(Path(name).name, path, sha256, size, media_type, origin, first)
@@ -100,11 +117,12 @@ class RawStore:
         """A local file: the kernel copies it, and the copy is hashed, whatever happens to the source meanwhile."""
         with writing(part):
             part.parent.mkdir(parents=True, exist_ok=True)
+            self._size = source.stat().st_size
             shutil.copyfile(source, part)
-            with part.open("rb+") as file:
+            with part.open("rb+") as file, ThreadPoolExecutor(1) as beside:
+                digest = beside.submit(hashlib.file_digest, file, "sha256")
                 os.fsync(file.fileno())
-                digest = hashlib.file_digest(file, "sha256")
-            return digest.hexdigest(), part.stat().st_size
+                return digest.result().hexdigest(), part.stat().st_size
 
     def record(self, run: str, received: Mapping[str, Received]) -> None:
         """Note what `run` stands on, so that it can be rebuilt.

@@ -41,7 +41,7 @@ def receive(
     previous = raw.latest()
     received = {}
     for name, port in inputs.items():
-        with recorder.step("raw", name) as entry:
+        with recorder.receiving(name, raw) as entry:
             received[name] = got = port.fetch(raw.keep, previous.get(name))
             entry.detail, entry.notes = _told(got), _origins(got)
     raw.record(run, received)

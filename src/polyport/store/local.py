@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -39,6 +40,7 @@ _CACHED = 4096
 """Parsed manifests kept in memory."""
 _ATTEMPTS = 100
 """How often a reader looks again when what it found was removed under its hands."""
+_ICEBERG = "polyport.store.iceberg"
 _TICK = timedelta(microseconds=1)
 
 
@@ -157,6 +159,11 @@ class LocalStore:
         finally:
             with disk.guarded(home.folder), locks.exclusive(home.mutex):
                 staging.close(lambda: self._needed(home))
+
+    def prepare(self) -> None:
+        """See `Store.prepare`."""
+        if self._iceberg:
+            importlib.import_module(_ICEBERG)
 
     def publish(
         self,

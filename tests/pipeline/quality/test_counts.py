@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyport.descriptor.types import Property, Relationship, SchemaObject
+from polyport.engine.duckdb import DuckDBEngine
+from polyport.model import Relation
+from polyport.pipeline.quality import measure
 
 from .conftest import Bench, Counting, rule, table
 
@@ -185,3 +188,44 @@ def test_orphans(fresh, here, there):
         bench.add(SchemaObject(name, columns, relationships=links), data)
     orphans = [row for row in here if None not in row and row not in there]
     assert bench.one("here.n-c.refers-to.there.n-c").rows_failing == len(orphans)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with DuckDBEngine() as made:
+        yield made
+
+
+KINDS = [
+    pa.int8(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+    pa.uint8(),
+    pa.uint64(),
+    pa.string(),
+    pa.float64(),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.none() | st.integers(0, 127) | st.sampled_from([3, 4, 5]), max_size=40),
+    shift=st.sampled_from([0, 2**40, -(2**62), 2**63 - 200, -(2**63)]),
+    far=st.booleans(),
+)
+def test_repeated_whole_numbers_are_counted_alike_by_marks_and_by_groups(
+    engine, values, shift, far
+):
+    moved = [None if v is None else v + shift for v in values] + ([shift // 2] if far else [])
+    relation = Relation(pa.table({"k": pa.array(moved, pa.int64())}))
+    filled = [v for v in moved if v is not None]
+    found = measure.Grouped(engine, {"t": relation}).repeated("t", ("k",))
+    assert found == len(filled) - len(set(filled))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_repeated_values_of_every_kind(engine, kind):
+    values = pa.array([1, 2, 2, 3, 3, 3, None, None], pa.int64()).cast(kind)
+    grouped = measure.Grouped(engine, {"t": Relation(pa.table({"k": values}))})
+    assert grouped.repeated("t", ("k",)) == 3

@@ -1,0 +1,169 @@
+"""Tables in memory give what their files give, and go when the files go."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from polyport.engine import hot
+from polyport.engine.duckdb import DuckDBEngine
+from polyport.model import Files, Relation
+
+ROWS = pa.table(
+    {
+        "k": pa.array([1, 2, None], pa.int64()),
+        "name": ["a", "b", None],
+        "cost": pa.array([Decimal("1.50"), None, Decimal("-3.25")], pa.decimal128(12, 2)),
+        "day": pa.array([dt.date(2020, 1, 1), None, dt.date(1, 1, 1)]),
+        "at": pa.array(
+            [dt.datetime(2020, 1, 1, tzinfo=dt.UTC), None, None], pa.timestamp("us", "UTC")
+        ),
+        "tags": pa.array([["x", None], [], None], pa.list_(pa.string())),
+        "part": pa.array([{"a": 1}, None, {"a": None}], pa.struct([("a", pa.int32())])),
+        "order by": [True, False, None],
+    }
+)
+
+
+@pytest.fixture
+def engine():
+    with DuckDBEngine() as made:
+        made.keep_hot()
+        yield made
+
+
+def relation(path, **more):
+    return Relation(Files((str(path),), **more))
+
+
+def ask(engine, source, sql="SELECT * FROM t ORDER BY ALL"):
+    return engine.query(sql, {"t": source}).read_all()
+
+
+def warm(engine, source):
+    for _ in range(hot.ASKED):
+        ask(engine, source)
+    engine.keep_hot().wait()
+    return engine.keep_hot().find(source.data)
+
+
+def test_the_same_rows_columns_and_types(engine, tmp_path):
+    pq.write_table(ROWS, tmp_path / "t.parquet")
+    source = Relation(
+        Files((str(tmp_path / "t.parquet"),)), {"k": "k", "c": "cost * 2"}, "k < $p", {"p": 2}
+    )
+    plain, whole = ask(engine, source), relation(tmp_path / "t.parquet")
+    before = ask(engine, whole)
+    assert warm(engine, whole)
+    assert ask(engine, whole).equals(before)
+    assert ask(engine, whole).schema.equals(before.schema)
+    assert ask(engine, source).equals(plain)
+
+
+def test_a_table_is_named_by_no_query_but_its_own(engine, tmp_path):
+    pq.write_table(ROWS, tmp_path / "t.parquet")
+    source = relation(tmp_path / "t.parquet")
+    assert warm(engine, source) == "hot_1.main.rows"
+    sql = "WITH rows AS (SELECT 7 AS k) SELECT k FROM rows UNION ALL SELECT k FROM t ORDER BY k"
+    assert ask(engine, source, sql)["k"].to_pylist() == [1, 2, 7, None]
+
+
+def test_one_question_loads_nothing(engine, tmp_path):
+    pq.write_table(ROWS, tmp_path / "t.parquet")
+    ask(engine, relation(tmp_path / "t.parquet"))
+    engine.keep_hot().wait()
+    assert engine.keep_hot().find(Files((str(tmp_path / "other.parquet"),))) is None
+    assert ask(engine, Relation(pa.table({"n": [1]})), "SELECT n FROM t")["n"].to_pylist() == [1]
+    listed = engine.query("SELECT database_name AS d FROM duckdb_databases()", {}).read_all()
+    assert not [name for name in listed["d"].to_pylist() if name.startswith("hot")]
+
+
+def test_a_file_that_was_replaced_is_read_anew(engine, tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(ROWS, path)
+    assert warm(engine, relation(path))
+    pq.write_table(ROWS.slice(1), tmp_path / "new")
+    (tmp_path / "new").replace(path)
+    assert ask(engine, relation(path)).num_rows == 2
+
+
+def test_what_is_gone_is_forgotten(engine, tmp_path, monkeypatch):
+    path = tmp_path / "t.parquet"
+    pq.write_table(ROWS, path)
+    assert warm(engine, relation(path))
+    monkeypatch.setattr(hot, "_EVERY", 0)
+    path.unlink()
+    assert engine.keep_hot().find(Files((str(path),))) is None
+    listed = engine.query("SELECT database_name AS d FROM duckdb_databases()", {}).read_all()
+    assert "hot_1" not in listed["d"].to_pylist()
+
+
+def test_the_least_asked_for_makes_room_and_what_is_too_large_stays_out(tmp_path):
+    paths = [tmp_path / f"{n}.parquet" for n in range(3)]
+    for path in paths:
+        pq.write_table(ROWS, path)
+    large = tmp_path / "large.parquet"
+    pq.write_table(pa.table({"x": list(range(100_000))}), large)
+    with DuckDBEngine() as engine:
+        engine._hot = hot.HotTables(
+            engine._connection, most_bytes=int(paths[0].stat().st_size * 2.5)
+        )
+        found = [warm(engine, relation(path)) for path in paths]
+        assert found == ["hot_1.main.rows", "hot_2.main.rows", "hot_3.main.rows"]
+        assert engine._hot.find(Files((str(paths[0]),))) is None
+        assert engine._hot.find(Files((str(paths[1]),))) == found[1]
+        assert warm(engine, relation(large)) is None
+
+
+def test_readers_under_way_outlive_their_table(tmp_path):
+    path, other = tmp_path / "t.parquet", tmp_path / "o.parquet"
+    pq.write_table(pa.table({"x": list(range(300_000))}), path)
+    pq.write_table(pa.table({"x": list(range(300_000))}), other)
+    with DuckDBEngine() as engine:
+        engine._hot = hot.HotTables(engine._connection, most_bytes=path.stat().st_size)
+        assert warm(engine, relation(path))
+        reader = engine.query("SELECT x FROM t", {"t": relation(path)})
+        first = reader.read_next_batch().num_rows
+        assert warm(engine, relation(other))
+        assert first + sum(batch.num_rows for batch in reader) == 300_000
+
+
+def test_a_table_that_cannot_be_loaded_is_read_from_its_files(engine, tmp_path, caplog):
+    path = tmp_path / "t.parquet"
+    pq.write_table(ROWS, path)
+    engine.keep_hot()._connection.execute("ATTACH ':memory:' AS hot_1")
+    with caplog.at_level(logging.WARNING):
+        assert warm(engine, relation(path)) is None
+    assert "not kept in memory" in caplog.text
+    assert ask(engine, relation(path)).num_rows == 3
+
+
+def test_other_formats_are_read(engine, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a\n1\n")
+    assert warm(engine, relation(path, format="csv")) is None
+
+
+def test_many_at_once(engine, tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"x": list(range(50_000))}), path)
+    found = []
+
+    def read():
+        sql = "SELECT sum(x)::BIGINT AS s FROM t"
+        found.extend(ask(engine, relation(path), sql)["s"][0].as_py() for _ in range(20))
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [sum(range(50_000))] * 80
+    engine.keep_hot().wait()
+    assert engine.keep_hot().find(Files((str(path),)))
