@@ -237,6 +237,7 @@ def graph(text, kind):
     return rdflib.Graph().parse(data=text, format=kind)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # rdflib's own, when it reads JSON-LD
 @pytest.mark.parametrize("address", ["/catalog", f"{BASE}/metadata/dcat"])
 def test_json_ld_and_turtle_say_the_same(client, address):
     from rdflib.compare import isomorphic
@@ -247,44 +248,53 @@ def test_json_ld_and_turtle_say_the_same(client, address):
     assert isomorphic(one, other)
 
 
-SHAPES = (
-    ("dcat-ap-3.0.1", "dcat-ap-SHACL.ttl"), ("dcat-ap-3.0.1", "ranges.ttl"), ("dprod", "dprod-shapes.ttl"),
-)  # fmt: skip
+SHAPES = {
+    "dcat-ap": (("dcat-ap-3.0.1", "dcat-ap-SHACL.ttl"), ("dcat-ap-3.0.1", "ranges.ttl")),
+    "dprod": (("dprod", "dprod-shapes.ttl"),),
+}
 
 
-def conforms(data, parts):
+def conforms(data, which):
     import pyshacl
+    import rdflib
 
-    shapes = graph(_shared.conformance(*parts).read_text("utf-8"), "turtle")
-    good, _, text = pyshacl.validate(data, shacl_graph=shapes, advanced=True)
+    shapes = rdflib.Graph()
+    for parts in SHAPES[which]:
+        shapes.parse(_shared.conformance(*parts), format="turtle")
+    # The published ranges.ttl lists property shapes that neither file defines.
+    named = list(shapes.subject_objects(pyshacl.consts.SH_property))
+    undefined = [(s, o) for s, o in named if (o, pyshacl.consts.SH_path, None) not in shapes]
+    for shape, missing in undefined:
+        shapes.remove((shape, pyshacl.consts.SH_property, missing))
+    assert len(named) - len(undefined) > 20
+    good, _, text = pyshacl.validate(data, shacl_graph=shapes)
     return good, text
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("parts", SHAPES, ids="/".join)
+@pytest.mark.parametrize("which", SHAPES)
 @pytest.mark.parametrize("role", [None, "half", "stranger"])
-def test_the_catalogue_conforms(client, parts, role):
+def test_the_catalogue_conforms(client, which, role):
     client.get(f"{BASE}/files/v1/rows.csv")  # then its digest is told
     headers = {"polyport-role": role} if role else {}
     text = client.get("/catalog.ttl", headers=headers).text
     assert ("spdx:checksumValue" in text) == (role is None)
-    good, why = conforms(graph(text, "turtle"), parts)
+    good, why = conforms(graph(text, "turtle"), which)
     assert good, why
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("parts", "gone"),
+    ("which", "gone"),
     [
-        (SHAPES[0], 'dct:description "One row a film."'),
-        (SHAPES[2], "a dprod:DataProductLifecycleStatus"),
+        ("dcat-ap", 'dct:description "One row a film."'),
+        ("dprod", "a dprod:DataProductLifecycleStatus"),
     ],
-    ids=["dcat-ap", "dprod"],
 )
-def test_what_does_not_conform_would_be_found(client, parts, gone):
+def test_what_does_not_conform_would_be_found(client, which, gone):
     text = client.get("/catalog.ttl").text
     assert gone in text
-    good, _ = conforms(graph(text.replace(gone, "a dcat:Nothing"), "turtle"), parts)
+    good, _ = conforms(graph(text.replace(gone, "a dcat:Nothing"), "turtle"), which)
     assert not good
 
 

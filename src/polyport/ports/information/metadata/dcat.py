@@ -56,7 +56,8 @@ def product(sight: Sight) -> list[Node]:
     """The product, its people, ports, datasets, distributions, contracts and terms."""
     nodes = [_product(sight), *_people(sight), _status(sight)]
     for port in sight.served:
-        nodes += [_service(sight, port), *_distributions(sight, port)]
+        service = _service(sight, port)
+        nodes += [service, *_resources(service), *_distributions(sight, port)]
     for dataset in sight.datasets:
         nodes.append(_dataset(sight, dataset))
     nodes += _contracts(sight)
@@ -141,6 +142,13 @@ def _service(sight: Sight, port: Served) -> Node:
         "dcat:endpointDescription": [_ref(described)] if described else [],
         "dcat:servesDataset": [_ref(sight.part("dataset", d)) for d in sight.datasets],
     })  # fmt: skip
+
+
+def _resources(service: Node) -> Iterator[Node]:
+    """Where the service is: DCAT-AP wants it said that an address is a resource."""
+    for key in ("dcat:endpointURL", "dcat:endpointDescription"):
+        for address in service.get(key, []):
+            yield {**address, "@type": "rdfs:Resource"}
 
 
 def _distributions(sight: Sight, port: Served) -> Iterator[Node]:
