@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from polyport import descriptor, ports
-from polyport.access import Policy, View, configuration, lifecycle
+from polyport.access import Policy, View, configuration, contracts, lifecycle
 from polyport.access.admission import Standing
 from polyport.access.control import Control
 from polyport.access.identity import local_owner
@@ -160,6 +160,7 @@ class Product:
         Raises:
             BuildError: An input, a step or the quality gate stopped it; nothing was published.
             ConfigurationError: A port's setting cannot be used; nothing was built.
+            DescriptorError: A contract breaks what is published without a new major version; nothing was built.
             ConflictError: Someone else published first.
             RetiredError: The product is retired; nothing was built.
             StoreError: No space, or no permission; nothing was published.
@@ -169,9 +170,10 @@ class Product:
         started = self.clock()
         try:
             self._limit_engine()
+            contracts.refuse(self.ledger.journal, self.spec)
             inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
             pushing = [port for port in self.ports() if isinstance(port, Pushed)]
-        except ConfigurationError as error:
+        except (ConfigurationError, DescriptorError) as error:
             error.unchanged = "nothing was built; what is published is unchanged"
             raise
         job = Job(
@@ -199,6 +201,8 @@ class Product:
             raise
         result = replace(result, run=discreet.run(result.run, hidden))
         try:
+            if result.snapshot is not None:
+                contracts.keep(self.ledger.journal, self.spec, result.snapshot)
             pushed = self._push(pushing, result, say)
             run = replace(result.run, steps=(*result.run.steps, *pushed))
             self._record(run, result.report)
