@@ -97,6 +97,13 @@ def at(versions: Sequence[Kept], ref: Ref, snapshot: Callable[[Ref], Snapshot]) 
     return by_then[-1]
 
 
+def differing(versions: Sequence[Kept], document: Mapping[str, Any]) -> Kept:
+    """The newest of `versions` that is not `document`: what it changes; the newest where all are it."""
+    same = _digest(document)
+    others = [one for one in versions if _digest(one.document) != same]
+    return (others or versions)[-1]
+
+
 def chosen(found: Mapping[str, Sequence[Kept]], name: str, product: str) -> Sequence[Kept]:
     """What was kept of the contract `name`, oldest first.
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from polyport.access.agreements import agreements as all_agreements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from polyport.access.agreements import Agreement
+    from polyport.access.control import Control
     from polyport.descriptor.compare import Change
+    from polyport.descriptor.types import DataProduct
+    from polyport.ledger import Ledger
 
 DAYS = 90
 """How far back reads count, unless something else is asked for."""
@@ -64,6 +70,35 @@ def affected(
     )
 
 
+def broken(
+    changes: Iterable[Change],
+    contract: Mapping[str, Any],
+    product: DataProduct,
+    books: tuple[Ledger, Control],
+    now: datetime,
+) -> tuple[Affected, ...]:
+    """Each of `changes` with the consumers that `product`'s books know of it in the last `DAYS` days.
+
+    Args:
+        changes: The breaking ones, say.
+        contract: The old ODCS document.
+        product: Whose contract it is.
+        books: Who read what, and what was agreed.
+        now: When.
+
+    Raises:
+        StoreError: The books cannot be read.
+    """
+    ledger, control = books
+    datasets = {each.get("name") for each in contract.get("schema") or ()}
+    since = (now - timedelta(days=DAYS)).date()
+    reads = [r for r in ledger.usage.columns(product.id, since=since) if r["dataset"] in datasets]
+    ports = [port.name for port in product.outputs if port.contract_id == contract.get("id")]
+    found = all_agreements(control, product.id).values()
+    covering = [each for each in found if any(map(each.for_port, ports))]
+    return affected(changes, reads, covering, now)
+
+
 def told(found: Sequence[Affected], *, names: bool) -> list[dict[str, Any]]:
     """`found` as JSON: by name, or only how many there are."""
     return [_told(each, names=names) for each in found]
@@ -103,13 +138,13 @@ def _concerns(change: Change, row: Mapping[str, Any]) -> bool:
 
 
 def _covers(agreement: Agreement, change: Change) -> bool:
+    """As the policy reads an agreement's columns: `column`, or `dataset.column`; none: all."""
     if not agreement.columns or not change.dataset:
         return True
-    named = [name.rpartition(".") for name in agreement.columns]
-    return any(
-        dataset in ("", change.dataset) and change.column in ("", column)
-        for dataset, _, column in named
-    )
+    if change.column:
+        named = {change.column, f"{change.dataset}.{change.column}"}
+        return not named.isdisjoint(agreement.columns)
+    return any("." not in c or c.startswith(f"{change.dataset}.") for c in agreement.columns)
 
 
 def _consumers(rows: Iterable[Mapping[str, Any]]) -> tuple[Consumer, ...]:

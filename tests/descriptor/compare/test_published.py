@@ -55,7 +55,7 @@ def test_it_names_each_change_with_its_place_and_the_version_to_give(found):
     )
     version, *changes = problem.places
     assert (version.line, version.column, version.source) == (4, 10, "version: 1.2.0")
-    assert [(p.line, p.column) for p in changes] == [(9, 31), (10, 54)]
+    assert [(p.line, p.column) for p in changes] == [(9, 33), (10, 54)]
     assert "films.id" in changes[0].label
     assert "films.title" in changes[1].label
     assert "version: 2.0.0" in problem.fix
