@@ -201,8 +201,7 @@ class Product:
             raise
         result = replace(result, run=discreet.run(result.run, hidden))
         try:
-            if result.snapshot is not None:
-                contracts.keep(self.ledger.journal, self.spec, result.snapshot)
+            contracts.keep(self.ledger.journal, self.spec, result.snapshot)
             pushed = self._push(pushing, result, say)
             run = replace(result.run, steps=(*result.run.steps, *pushed))
             self._record(run, result.report)

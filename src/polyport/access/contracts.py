@@ -37,12 +37,14 @@ class Kept:
     """The Bitol ODCS document, whole."""
 
 
-def keep(journal: Journal, product: DataProduct, snapshot: Snapshot) -> tuple[str, ...]:
-    """Keep each contract of `product` that is not what was last kept of it; gives their ids.
+def keep(journal: Journal, product: DataProduct, snapshot: Snapshot | None) -> tuple[str, ...]:
+    """Keep each contract of `product` that is not what was last kept of it; gives their ids. Nothing without a snapshot.
 
     Raises:
         StoreError: The journal cannot be read or written.
     """
+    if snapshot is None:
+        return ()
     newest = {entry.name: entry.document[_DIGEST] for entry in _entries(journal, product.id)}
     added = []
     for name, contract in product.contracts.items():

@@ -17,6 +17,7 @@ from polyport.errors import AccessError, NotFoundError, QueryError
 from polyport.model import LATEST
 from polyport.ports.contract_view import both_visible
 from polyport.ports.http import VARY, guarded, json_body, pairs
+from polyport.ports.management import Operation
 from polyport.ports.query import once
 
 if TYPE_CHECKING:
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
 
 CURRENT = "current"
 _HEADERS = {"Cache-Control": "private, no-cache", "Vary": VARY}
-_ASKED = ("contract", "from", "to")
+_QUERY = {
+    "contract": "A contract's id; by default the first behind an output port",
+    "from": "A snapshot or a version that was published; by default the one before the last change",
+    "to": "The same, or `current`, which is the default",
+}
+_MIGRATION = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"port": {"type": "string"}, "major": {"type": "integer", "minimum": 0}},
+    "required": ["port", "major"],
+}
 
 
 class ContractsPort:
@@ -51,6 +62,22 @@ class ContractsPort:
             Route(base, guarded(self._list)),
             Route(f"{base}/difference", guarded(self._difference)),
             Route(f"{base}/migrations", guarded(self._migrations, ("GET", "HEAD", "POST"))),
+        ]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        base = f"/{self.name}"
+        return [
+            Operation("GET", base, "The contracts as they were published"),
+            Operation("GET", f"{base}/difference", "What changed, and whom it breaks", _QUERY),
+            Operation("GET", f"{base}/migrations", "Who reads which major version"),
+            Operation(
+                "POST",
+                f"{base}/migrations",
+                "Confirm that you read that major version now",
+                body=_MIGRATION,
+                created=True,
+            ),
         ]
 
     async def _list(self, request: Request) -> Response:
@@ -117,7 +144,7 @@ class ContractsPort:
     def _compared(self, request: Request) -> Response:
         asker, purpose = self.context.identify(request)
         given = pairs(request)
-        once(given, _ASKED)
+        once(given, _QUERY)
         sides = _Sides(self.context, asker, purpose, self._chosen(asker, dict(given)))
         old, new = sides.documents(dict(given))
         found = compare(old, new)
