@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from polyport.model import Principal
+from polyport.product import Product
+
 TITLE = "{name: title, logicalType: string, physicalType: VARCHAR}"
 
 
@@ -80,3 +83,54 @@ def test_a_damaged_ledger_is_told(polyport, films, contract):
         each.write_bytes(b"this is no database" * 100)
     found = polyport("check", films)
     assert (found.code, "the ledger cannot be read" in found.err) == (8, True)
+
+
+def test_diff_by_id_tells_who_breaks(polyport, films, contract):
+    reader = Principal("ann", frozenset({"accountant"}))
+    with Product.load(films) as product, product.open(reader, port="rest") as view:
+        view.scan("films", columns=["title"]).read_all()
+    without_title(films, contract)
+    found = polyport("diff", "--contract", "films", films)
+    assert found.code == 1
+    assert "breaking: column `films.title` is removed" in found.out
+    assert "breaks ann: 1 read, last 20" in found.out
+    document = polyport("diff", "--contract", "films", films, "--json").json()
+    custom = {p["property"]: p["value"] for p in document["customProperties"]}
+    (title,) = custom["polyport.affected"]
+    assert [
+        (c["principal"], c["reads"]) for c in title["consumers"] if c["principal"] == "ann"
+    ] == [("ann", 1)]
+
+
+def test_diff_takes_what_was_kept_by_snapshot_or_version(polyport, films, contract):
+    before = contract.read_text()
+    without_title(films, contract)
+    contract.write_text(contract.read_text().replace("version: 1.0.0", "version: 2.0.0"))
+    assert polyport("build", films).code == 0
+    assert polyport("diff", "--contract", "films", films, "--from", "latest").code == 0
+    for ref in ("1.0.0", "1", "spring"):
+        assert polyport("diff", "--contract", "films", films, "--from", ref).code == 1
+    found = polyport(
+        "diff", "--contract", "films", films, "--from", "latest", "--to", "1.0.0", "--json"
+    )
+    assert found.json()["source2"]["version"] == "1.0.0"
+    old = films.parent / "old.odcs.yaml"
+    old.write_text(before)
+    assert polyport("diff", "--contract", old, films).code == 1
+    assert polyport("diff", "--contract", "films", old, films, "--from", "latest").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--contract", "nope"], 5, "contracts: films"),
+        (["--contract", "films", "--from", "9.9.9"], 5, "9.9.9"),
+        (["--contract", "gone.odcs.yaml"], 5, "no file gone.odcs.yaml"),
+        (["--contract", "contracts/films.odcs.yaml", "--from", "1"], 2, "--from 1"),
+        (["contracts/films.odcs.yaml"], 2, "--contract OLD"),
+        ([".", "contracts"], 2, "one folder"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(polyport, films, arguments, code, said):
+    found = polyport("diff", *arguments, folder=films)
+    assert (found.code, said in found.err) == (code, True), found.err

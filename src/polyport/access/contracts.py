@@ -38,7 +38,7 @@ class Kept:
 
 
 def keep(journal: Journal, product: DataProduct, snapshot: Snapshot | None) -> tuple[str, ...]:
-    """Keep each contract of `product` that is not what was last kept of it; gives their ids. Nothing without a snapshot.
+    """Keep each contract of `product` that is not what was last kept of it; gives their ids. No snapshot: none.
 
     Raises:
         StoreError: The journal cannot be read or written.

@@ -32,9 +32,7 @@ def home(tmp_path_factory):
         .replace("version: 1.0.0", "version: 2.0.0")
         .replace(f"      - {STUDIO}\n", "")
     )
-    path.write_text(
-        text.replace(COST, COST[:-1] + ", examples: [40.25], classification: secret}")
-    )
+    path.write_text(text.replace(COST, COST[:-1] + ", examples: [40.25], classification: secret}"))
     settings = folder / "polyport.yaml"
     settings.write_text(settings.read_text().replace('rows: "studio = principal.studio", ', ""))
     sql = folder / "transform/films.sql"
