@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from polyport import descriptor, ports
-from polyport.access import Policy, View, configuration, lifecycle
+from polyport.access import Policy, View, configuration, contracts, lifecycle
 from polyport.access.admission import Standing
 from polyport.access.control import Control
 from polyport.access.deciding import Desk, take_files
@@ -178,6 +178,7 @@ class Product:
         Raises:
             BuildError: An input, a step or the quality gate stopped it; nothing was published.
             ConfigurationError: A port's setting cannot be used; nothing was built.
+            DescriptorError: A contract breaks what is published without a new major version; nothing was built.
             ConflictError: Someone else published first.
             RetiredError: The product is retired; nothing was built.
             StoreError: No space, or no permission; nothing was published.
@@ -187,9 +188,10 @@ class Product:
         started = self.clock()
         try:
             self._limit_engine()
+            contracts.refuse(self.ledger.journal, self.spec)
             inputs = {spec.name: self._input(spec) for spec in self.spec.inputs}
             pushing = [port for port in self.ports() if isinstance(port, Pushed)]
-        except ConfigurationError as error:
+        except (ConfigurationError, DescriptorError) as error:
             error.unchanged = "nothing was built; what is published is unchanged"
             raise
         job = Job(
@@ -232,6 +234,7 @@ class Product:
             raise
         result = replace(result, run=discreet.run(result.run, hidden))
         try:
+            contracts.keep(self.ledger.journal, self.spec, result.snapshot)
             pushed = self._push(pushing, result, say)
             run = replace(result.run, steps=(*result.run.steps, *pushed))
             run = replace(run, steps=(*run.steps, *self._lineage(told, run, result, say)))

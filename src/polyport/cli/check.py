@@ -102,9 +102,26 @@ def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...
         return (), descriptor.examine_file(path)
     types = {group: tuple(ports.types(group)) for group in ("input", "output")}
     if is_mesh(path):
-        return descriptor.examine_mesh(path, port_types=types)
-    product, found = descriptor.examine(path, port_types=types)
-    return ((product,) if product else ()), found
+        products, found = descriptor.examine_mesh(path, port_types=types)
+    else:
+        product, found = descriptor.examine(path, port_types=types)
+        products = (product,) if product else ()
+    return products, (*found, *(each for product in products for each in _published(product)))
+
+
+def _published(product: DataProduct) -> tuple[Diagnostic, ...]:
+    """What the contracts change against what is published, where there is a ledger of this machine; it makes none."""
+    from polyport.access.contracts import refusals
+    from polyport.errors import ConfigurationError, DescriptorError
+    from polyport.ledger.journal import read_only
+    from polyport.mesh import Mesh
+
+    try:
+        mesh = Mesh.find(product.home)
+    except (ConfigurationError, DescriptorError):
+        return ()  # the mesh around it is wrong: checking that says how
+    with read_only(mesh.state / "ledger.sqlite") as journal:
+        return refusals(journal, product) if journal and not mesh.ledger else ()
 
 
 def _print(found: Sequence[Diagnostic], form: str) -> None:

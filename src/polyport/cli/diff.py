@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from polyport.cli import console
-from polyport.cli.options import folder_argument, json_option, one_product
+from polyport.cli.options import json_option, one_product
 
 if TYPE_CHECKING:
     from polyport.access import View
@@ -21,9 +21,23 @@ SIGNS = {
 
 
 @click.command()
-@folder_argument
-@click.option("--from", "before", default="", metavar="REF", help="Default: the snapshot before.")
-@click.option("--to", "after", default="latest", metavar="REF", help="Default: latest.")
+@click.argument(
+    "paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[NEW] [DIR]"
+)
+@click.option(
+    "--from",
+    "before",
+    default="",
+    metavar="REF",
+    help="Default: the snapshot before; of a contract, what was published before it last changed.",
+)
+@click.option(
+    "--to",
+    "after",
+    default="",
+    metavar="REF",
+    help="Default: latest; of a contract, what stands in its file.",
+)
 @click.option("--dataset", default="", help="Only this dataset.")
 @click.option(
     "--limit",
@@ -34,32 +48,35 @@ SIGNS = {
 )
 @click.option(
     "--contract",
-    nargs=2,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="OLD NEW",
-    help="Two ODCS or ODPS files instead of snapshots; exits with 1 where a change is breaking.",
+    default="",
+    metavar="OLD",
+    help="Contracts instead of snapshots: an ODCS or ODPS file, or the id of a contract of the product in DIR, "
+    "against the file NEW or the product's own; exits with 1 where a change is breaking.",
 )
 @json_option
 def diff(
-    folder: Path,
+    paths: tuple[Path, ...],
     before: str,
     after: str,
     dataset: str,
     limit: int,
-    contract: tuple[Path, Path] | None,
+    contract: str,
     as_json: bool,
 ) -> None:
     """What changed between two snapshots of the product in DIR. A REF is a sequence, an id, a tag or a time."""
+    new_file, folder = _told(paths)
     if contract:
-        from polyport.cli.differences import compare_files
+        from polyport.cli.differences import difference
 
-        compare_files(*contract, as_json=as_json)
+        difference(contract, (new_file, folder), refs=(before, after), as_json=as_json)
         return
+    if new_file:
+        raise click.BadParameter(f"{new_file} is a file; a contract is compared by --contract OLD")
     from polyport.errors import NotFoundError
-    from polyport.model import OWNER
+    from polyport.model import LATEST, OWNER
 
-    with one_product(folder) as product:
-        new = product.store.snapshot(product.spec.id, after)
+    with one_product(folder or Path()) as product:
+        new = product.store.snapshot(product.spec.id, after or LATEST)
         if not before and new.parent is None:
             raise NotFoundError(
                 f"snapshot {new.sequence} is the first",
@@ -79,6 +96,15 @@ def diff(
                 )
                 return
             _show(old.snapshot.sequence, view.snapshot.sequence, found)
+
+
+def _told(paths: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
+    """The file and the folder among `paths`, at most one of each."""
+    files = [path for path in paths if path.is_file()]
+    folders = [path for path in paths if not path.is_file()]
+    if len(files) > 1 or len(folders) > 1:
+        raise click.UsageError("one file and one folder at most")
+    return next(iter(files), None), next(iter(folders), None)
 
 
 def _changes(old: View, new: View, name: str, limit: int) -> dict[str, Any]:

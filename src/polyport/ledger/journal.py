@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -14,7 +16,8 @@ from polyport.ledger.database import METADATA, told
 from polyport.model import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 Kind: TypeAlias = Literal[
     "key", "agreement", "access", "settings", "feedback", "contract", "lineage", "erasure"
@@ -130,6 +133,30 @@ class Journal:
         with told("read"), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return [_entry(row) for row in rows]
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[Journal | None]:
+    """The journal of the SQLite ledger in `path`, to be read; None where there is none. Makes no table, no ledger.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    if not path.is_file():
+        yield None
+        return
+    uri = f"file:{quote(str(path.absolute()))}"
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=uri, query={"mode": "ro", "uri": "true"})
+    )
+    journal = Journal(engine)
+    try:
+        with told("read"):
+            known = sa.inspect(engine).has_table(_JOURNAL.name)
+        yield journal if known else None
+    finally:
+        journal.close()
+        engine.dispose()
 
 
 _NEWEST = sa.select(sa.func.coalesce(sa.func.max(_JOURNAL.c.seq), 0))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from polyport.ports.contract_view import visible
 from polyport.ports.output import Served
-from polyport.ports.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,13 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from polyport.errors import NotFoundError
 from polyport.model import LATEST
+from polyport.ports.contract_view import visible
 from polyport.ports.http import decode, mounted, pairs, raw_path, ref_of
 from polyport.ports.output.rest import cursor as cursors
 from polyport.ports.output.rest import openapi, rows
 from polyport.ports.output.rest.ask import HAL, JSON, Ask, document, plain, snapshot_of
 from polyport.ports.output.rest.relations import key
 from polyport.ports.query import PAGING, once, parameters
-from polyport.ports.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
