@@ -212,27 +212,34 @@ class Product:
             if report is not None:
                 report(discreet.step(step, hidden))
 
-        told = lineage.Told(
-            self.spec,
-            job.run,
-            self._identify,
-            job.seen,
-            self._sizes,
-            self._engine_version(),
-            hidden,
-        )
+        told = self._teller(job, hidden)
         self._tell(told, lineage.started(told, started))
+        result = self._built(job, say, told)
+        return self._finished(
+            replace(result, run=discreet.run(result.run, hidden)), say, pushing, told
+        )
+
+    def _built(self, job: Job, say: Callable[[Step], None], told: lineage.Told) -> BuildResult:
+        """The build itself; however it ends, it is told and recorded."""
         try:
-            result = build(job, say)
+            return build(job, say)
         except PolyportError as error:
-            discreet.clean(error, hidden)
+            discreet.clean(error, tuple(told.hidden))
             self._record_failure(error, error.run, error.report)
             self._tell_failure(told, error)
             raise
         except BaseException:
             self._tell(told, lineage.aborted(told, self.clock()))
             raise
-        result = replace(result, run=discreet.run(result.run, hidden))
+
+    def _finished(
+        self,
+        result: BuildResult,
+        say: Callable[[Step], None],
+        pushing: Sequence[Pushed],
+        told: lineage.Told,
+    ) -> BuildResult:
+        """What follows a publish: contracts kept, pushes, lineage, the record, expiry."""
         try:
             contracts.keep(self.ledger.journal, self.spec, result.snapshot)
             pushed = self._push(pushing, result, say)
@@ -242,12 +249,23 @@ class Product:
             if run.outcome == "published":
                 self.expire()
         except PolyportError as error:
-            discreet.clean(error, hidden)
+            discreet.clean(error, tuple(told.hidden))
             error.unchanged = "the snapshot is served; what follows a publish was not finished: polyport build goes on"
             self._record_failure(error, replace(result.run, error=str(error)), result.report)
             self._tell_failure(told, error)
             raise
         return replace(result, run=run)
+
+    def _teller(self, job: Job, hidden: Sequence[str]) -> lineage.Told:
+        return lineage.Told(
+            self.spec,
+            job.run,
+            self._identify,
+            job.seen,
+            self._sizes,
+            self._engine_version(),
+            hidden,
+        )
 
     @property
     def policy(self) -> Policy:
