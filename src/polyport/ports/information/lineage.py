@@ -74,7 +74,7 @@ class LineagePort:
             entries = lineage.events(self.context.ledger.journal)
             found = lineage.standing(entries, product=self.context.product.id, snapshot=snapshot)
             products = {e.document["job"]["namespace"]: e.product for e in entries}
-            whole = lineage.only(lineage.graph(found), self._may(view, principal, products))
+            whole = lineage.only(lineage.graph(found), self._may(view, principal, products, found))
         start = lineage.chosen(
             whole, me, dataset=asked.get("dataset", ""), column=asked.get("column", "")
         )
@@ -87,26 +87,37 @@ class LineagePort:
         return JSONResponse(body, headers=_HEADERS, media_type=HAL)
 
     def _may(
-        self, view: View, principal: Principal, products: Mapping[str, str]
+        self,
+        view: View,
+        principal: Principal,
+        products: Mapping[str, str],
+        found: Sequence[Mapping[str, Any]],
     ) -> Callable[[Node], bool]:
         """Whoever steers a product is told all of it; others what they see of it, and of other products datasets only.
 
-        The columns of a raw source would tell of those that were left out or are hidden; they are the owner's.
+        The columns of a raw source would tell of those that were left out or are hidden; they are for who steers a
+        product that reads it.
         """
         me = self.context.identifier
         steers = {n for n, product in products.items() if principal.steers(product)}
         seen = {(me, d): set(view.schema(d).names) for d in view.datasets}
-        direct = set(products) | {me}
+        raw = {
+            (given["namespace"], given["name"])
+            for event in found
+            if event["job"]["namespace"] in steers
+            for given in event["inputs"]
+        }
+        direct = {*products, me}
 
         def may(node: Node) -> bool:
-            if me in steers and (node.namespace in steers or node.namespace not in direct):
-                return True
             if node.namespace in steers:
                 return True
             if node.namespace == me:
                 columns = seen.get((node.namespace, node.name))
                 return columns is not None and (not node.column or node.column in columns)
-            return not node.column and node.namespace in direct
+            if node.namespace in direct:
+                return not node.column
+            return (node.namespace, node.name) in raw
 
         return may
 
