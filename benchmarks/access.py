@@ -11,14 +11,17 @@ from __future__ import annotations
 import http.client
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import rest
 from benchmarks.build import prepare
+
+if TYPE_CHECKING:
+    import subprocess
 
 PORTS = {"bare": 18410, "guarded": 18411}
 ROUNDS = 3
@@ -149,7 +152,7 @@ def serve(kind: str, folder: Path) -> None:
         uvicorn.run(app, host="127.0.0.1", port=PORTS[kind], log_level="warning", access_log=False)
 
 
-def unguarded(product, principal, ref="latest", *, port="library", purpose="", mapping=None):  # noqa: PLR0913 - as Product.open
+def unguarded(product, principal, ref="latest", *, port="library", purpose="", mapping=None):
     """What `Product.open` does besides asking who it is for."""
     from polyport.access import View
 
