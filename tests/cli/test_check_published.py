@@ -76,6 +76,9 @@ def test_check_makes_no_ledger(polyport, films, tmp_path):
     copy = shutil.copytree(films, tmp_path / "plain", ignore=shutil.ignore_patterns(".polyport"))
     assert polyport("check", copy).code == 0
     assert not (copy / ".polyport").exists()
+    before = sorted(path.name for path in (films / ".polyport").iterdir())
+    assert polyport("check", films).code == 0
+    assert sorted(path.name for path in (films / ".polyport").iterdir()) == before
 
 
 def test_a_damaged_ledger_is_told(polyport, films, contract):

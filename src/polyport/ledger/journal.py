@@ -145,10 +145,13 @@ def read_only(path: Path) -> Iterator[Journal | None]:
     if not path.is_file():
         yield None
         return
+    how = {"mode": "ro", "uri": "true"}
+    if not path.with_name(f"{path.name}-wal").exists():
+        how["immutable"] = (
+            "1"  # nobody has it open: SQLite need not make files beside it, and may be unable to
+        )
     uri = f"file:{quote(str(path.absolute()))}"
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=uri, query={"mode": "ro", "uri": "true"})
-    )
+    engine = sa.create_engine(sa.URL.create("sqlite", database=uri, query=how))
     journal = Journal(engine)
     try:
         with told("read"):

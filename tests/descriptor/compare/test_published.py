@@ -84,3 +84,13 @@ def test_a_contract_may_be_retired_without_a_new_major(found):
 )  # fmt: skip
 def test_where_the_published_version_is_not_semantic_another_counts(old, new, expected):
     assert raised(old, new) is expected
+
+
+@pytest.mark.parametrize("status", ["draft", "proposed"])
+def test_a_draft_has_promised_nothing(found, status):
+    old = OLD.replace("active", status)
+    (problem,) = found(BREAKING, old)
+    assert (problem.code, problem.severity) == ("PP239", "warning")
+    assert found(RISKY.replace("active", status), old) == []
+    (problem,) = found(BREAKING.replace("active", status))
+    assert problem.severity == "error"  # what was active is not made a draft again

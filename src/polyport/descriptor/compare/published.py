@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _STATE = "status"
 """That a contract is retired is told to its readers otherwise: a new major version would not keep it alive."""
+_DRAFTS = ("draft", "proposed")
+"""A contract that was published so has promised nothing yet."""
 
 
 def promised(product: DataProduct) -> tuple[Contract, ...]:
@@ -36,7 +38,9 @@ def check(
     """
     for contract in contracts:
         if contract.id in kept:
-            yield from _check(contract, compare(kept[contract.id], contract.document))
+            old = kept[contract.id]
+            draft = str(old.get(_STATE)).lower() in _DRAFTS
+            yield from _check(contract, compare(old, contract.document), draft=draft)
 
 
 def raised(old: str, new: str) -> bool:
@@ -47,7 +51,7 @@ def raised(old: str, new: str) -> bool:
     return after is not None and after.major > before.major
 
 
-def _check(contract: Contract, found: Difference) -> Iterator[Diagnostic]:
+def _check(contract: Contract, found: Difference, *, draft: bool) -> Iterator[Diagnostic]:
     old, new = found.old.version, contract.version
     breaking = [change for change in found.of("breaking") if change.section != _STATE]
     if breaking and not raised(old, new):
@@ -56,9 +60,10 @@ def _check(contract: Contract, found: Difference) -> Iterator[Diagnostic]:
         )
         lower = versions.raised(old, "MAJOR")
         fix = f"raise the major version: `version: {lower}`; or take the changes back"
-        yield error("PP239", message, *_places(contract, breaking), fix=fix)
+        told = warning if draft else error
+        yield told("PP239", message, *_places(contract, breaking), fix=fix)
     risky = [change for change in found.of("risky") if change.section != _STATE]
-    if risky and new == old:
+    if risky and new == old and not draft:
         message = f"`{contract.id}` {new} {_counted(risky, 'risky')} since it was published"
         fix = f"give it a version of its own: `version: {found.suggested or 'another'}`"
         yield warning("PP229", message, *_places(contract, risky), fix=fix)
