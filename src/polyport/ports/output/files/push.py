@@ -117,7 +117,7 @@ def _identity(view: View, settings: Push) -> str:
     """What the folder stands for: equal if and only if writing it again would give the same."""
     formats = [form.name for form in settings.formats]
     asked = (formats, settings.datasets, settings.filter)
-    return digest(view.snapshot.id, view.policy_class, *asked)
+    return digest(view.snapshot.content_id, view.policy_class, *asked)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
