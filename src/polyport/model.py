@@ -267,6 +267,8 @@ class Step:
     """How many rows each reason set aside."""
     seconds: float = 0.0
     status: Status = "pass"
+    erased: int = 0
+    """How many rows of what was erased before it left out."""
 
 
 @dataclass(frozen=True, slots=True)

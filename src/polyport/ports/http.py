@@ -291,7 +291,9 @@ def digest(*parts: object) -> str:
 
 def etag(view: View, *parts: object) -> str:
     """A strong ETag: the snapshot, what the principal may see of it, and `parts` (the query and the media type)."""
-    return f'"{view.snapshot.sequence}-{digest(view.snapshot.content_id, view.policy_class, *parts)}"'
+    return (
+        f'"{view.snapshot.sequence}-{digest(view.snapshot.content_id, view.policy_class, *parts)}"'
+    )
 
 
 def etag_matches(request: Request, etag: str) -> bool:

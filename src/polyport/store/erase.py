@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from polyport.errors import ConflictError
-from polyport.model import Dataset
 from polyport.store import disk, locks, manifest, sweep
 from polyport.store.layout import safe
 from polyport.store.manifest import DataFile, Erased
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from polyport.engine import FieldIds, Written
-    from polyport.model import Snapshot
+    from polyport.model import Dataset, Snapshot
     from polyport.store.layout import Home
     from polyport.store.manifest import Entry, Manifest
     from polyport.store.staging import LocalStaging
@@ -122,10 +121,7 @@ def _drafts(work: Work, kept: Mapping[int, Manifest]) -> dict[int, Manifest]:
 def _draft(work: Work, old: Manifest, entries: Mapping[str, Entry]) -> Manifest:
     rows = {n: old.entries[n].dataset.rows - e.dataset.rows for n, e in entries.items()}
     gone = {n: count for n, count in rows.items() if count}
-    same = [e for e in old.erased if e.id == work.staging.run]  # it was cut off, and goes on
-    merged = {**(same[0].rows if same else {}), **gone}
-    others = tuple(e for e in old.erased if e.id != work.staging.run)
-    erased = (*others, Erased(work.staging.run, work.at, merged))
+    erased = (*old.erased, Erased(work.staging.run, work.at, gone))
     datasets = {name: entry.dataset for name, entry in entries.items()}
     snapshot = replace(old.snapshot, datasets=datasets, erasures=len(erased))
     return replace(old, snapshot=snapshot, entries=entries, erased=erased)
@@ -169,9 +165,7 @@ def _rewritten(work: Work, snapshot: Snapshot, entry: Entry) -> tuple[DataFile, 
     name, home = entry.dataset.name, work.home
     target = work.staging.folder / f"{safe(name)}-{len(work.made)}.parquet"
     old = [str(home.root / file.path) for file in entry.files]
-    written = work.rewrite(
-        snapshot, name, old, target=target, field_ids=entry.columns.field_ids
-    )
+    written = work.rewrite(snapshot, name, old, target=target, field_ids=entry.columns.field_ids)
     if written is None:
         return None
     rows = written.rows

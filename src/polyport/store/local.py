@@ -256,6 +256,10 @@ class LocalStore:
             work = erase.Work(home, staging, lambda: self._kept(home), rewrite, self._clock())
             return erase.erase(work, patience=patience)
 
+    def is_run(self, product: str, run: str) -> bool:
+        """Whether a run of this name has files in the store."""
+        return self._home(product).staging(run).exists()
+
     def retire(self, product: str, *, patience: float = 0.0) -> Mapping[int, tuple[int, ...]]:
         """Remove the files that only erased rows' readers need; sequence -> processes that still read after `patience`.
 
