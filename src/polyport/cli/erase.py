@@ -80,10 +80,14 @@ def erase(
 
     DATASET with --where, --key or --value says which rows. Without --yes nothing is changed.
     """
+    from pathlib import Path
+
     from polyport.errors import ConfigurationError
     from polyport.mesh import Mesh
     from polyport.pipeline.erasure import Request, Target
 
+    if (prove or resume) and not any((where, key, value and column)) and Path(dataset).is_dir():
+        dataset, folder = "", Path(dataset or folder)
     with Mesh.find(folder) as mesh:
         products = list(mesh.at(folder))
         if resume or (prove and not dataset):

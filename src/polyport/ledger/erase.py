@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -68,9 +68,7 @@ def _compact(engine: sa.Engine) -> None:
     deadline = time.monotonic() + _PATIENCE
     with closing(engine.raw_connection()) as connection:
         connection.detach()
-        database = connection.driver_connection
-        if database is None:
-            raise StoreError("the ledger was closed", where="ledger", fix="erase again")
+        database: Any = connection.dbapi_connection
         database.isolation_level = None
         database.execute("VACUUM")
         while database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:

@@ -143,7 +143,8 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 def _cache(path: Path, _: Seeker) -> str:
     """Caches are made again. What a run that is going on stages is its own: it is not served, and goes with the run."""
     lock = next((p / ".lock" for p in path.parents if p.name.startswith("polyport-files-")), None)
-    run = next((p for p in path.parents if p.with_name(f"{p.name}.lock").exists()), None)
+    named = (p for p in path.parents if p.name)
+    run = next((p for p in named if p.with_name(f"{p.name}.lock").exists()), None)
     if lock is None and run is not None:
         held = locks.seize(run.with_name(f"{run.name}.lock"))
         if held is None:

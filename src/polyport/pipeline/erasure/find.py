@@ -93,12 +93,20 @@ def _identified(scene: Scene, target: Target, hashing: Hashing) -> tuple[list[st
     values: dict[str, None] = dict.fromkeys(literal)
     hashes = {hashing.row([value]) for value in literal} if len(named) == 1 else set[str]()
     wanted = {*named, *columns(where)}
+    known: dict[str, None] = {}
     for relation, schema in _kept(scene, target.dataset):
+        known |= dict.fromkeys(schema.names)
         if wanted <= set(schema.names):
             params: dict[str, Any] = {}
             rows = Relation(relation.data, where=to_sql(where, params), params=params)
             hashes |= digests(rows, named, hashing, scene.engine)
             values |= dict.fromkeys(_values(scene, rows, named))
+    if missing := sorted(wanted - known.keys()):
+        raise NotFoundError(
+            f"no kept snapshot of {target.dataset!r} has a column {missing[0]!r}",
+            where=target.dataset,
+            fix=f"columns: {', '.join(known)}",
+        )
     return [value for value in values if value.strip()], frozenset(hashes)
 
 

@@ -59,6 +59,8 @@ class Piece:
     """`column title`, `xl/sharedStrings.xml`."""
     carried: int = 0
     """How many characters or bytes at the start the piece before had, too."""
+    alone: bool = False
+    """Bytes that nothing else tells of with certainty: each hit in them counts."""
 
 
 def pieces(path: Path) -> Iterator[Piece]:
@@ -109,7 +111,8 @@ def _plain(source: Source) -> Iterator[Piece]:
     encoding = _encoding(source)
     source.seek(0)
     if encoding != "utf-8":
-        yield from (Piece(chunk, carried=carried) for chunk, carried in _chunks(source))
+        alone = encoding not in ("cp1252", "utf-16")  # bytes, or a guess
+        yield from (Piece(c, carried=carried, alone=alone) for c, carried in _chunks(source))
         source.seek(0)
     if encoding:
         yield from _texts(source, encoding)
@@ -170,7 +173,7 @@ def _unpacked(stream: IO[bytes], where: str, depth: int) -> Iterator[Piece]:
 
 
 def _gzip(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:
-    with gzip.GzipFile(fileobj=source) as stream:
+    with gzip.GzipFile(fileobj=source, mode="rb") as stream:
         yield from _unpacked(cast("IO[bytes]", stream), "", depth)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from polyport.expression import quote
 from polyport.model import Files, Relation
-from polyport.pipeline.erasure.wanted import BLANK, Hits, text_forms
+from polyport.pipeline.erasure.wanted import BEFORE, BLANK, Hits, text_forms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 64
 """Bytes of a block of SHA-256."""
-_START = re.compile(r"(?<![^\W_])[^\W_]")
+_START = re.compile(BEFORE + r"[^\W_]")
 ANY = "*"
 """In the place of columns: any text cell of a row."""
 

@@ -23,7 +23,7 @@ SHORTEST = 4
 """Characters: what is shorter stands in every other file by chance."""
 LONGEST = 1_000
 BLANK = "[erased]"
-_BEFORE = r"(?:(?<![^\W_])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2}))"
+BEFORE = r"(?:(?<![^\W_])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2}))"
 """Not within a word: nothing, no letter or digit before, or the end of an escape."""
 _SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")
 _AFTER = r"(?![^\W_])"
@@ -112,7 +112,7 @@ class Values:
         content = piece.content
         if isinstance(content, bytes):
             found = sum(m.end() > piece.carried for m in self._raw.finditer(content))
-            return Hits(found, raw=found)
+            return Hits(found, raw=0 if piece.alone else found)
         if isinstance(content, str):
             return self._in_text(content, piece.carried)
         return sum((self._in_text(text) for text in self._cells(content)), Hits())
@@ -134,6 +134,6 @@ class Values:
 
 
 def _bounded(form: str) -> str:
-    before = _BEFORE if form[0].isalnum() else ""
+    before = BEFORE if form[0].isalnum() else ""
     after = _AFTER if form[-1].isalnum() else ""
     return f"{before}{re.escape(form)}{after}"
