@@ -131,7 +131,7 @@ def call(*arguments):
 def erase_jane(home, *more, yes=True):
     arguments = ["erase", "people", home, "--value", JANE, "--column", "person", "--json", *more]
     code, out, err = call(*arguments, *(["--reason", "asked", "--yes"] if yes else []))
-    return code, json.loads(out) if out.startswith("[") else err
+    return code, json.loads(out) if out.startswith("[") else out or err
 
 
 # Canaries: each writes what a kind of file keeps the value in, and nowhere in plain sight

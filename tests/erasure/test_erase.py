@@ -110,7 +110,7 @@ def test_it_goes_from_everything_and_the_proof_says_so(full):
         assert [s.erasures for s in history] == [0, 1, 1]
         assert product.store.snapshot("people", "spring").sequence == 2
         assert product.store.snapshot("people", history[0].committed_at.isoformat()).sequence == 1
-        (entry,) = [e for e in product.ledger.journal.entries("erasure", product="people")][-1:]
+        entry = product.ledger.journal.entries("erasure", product="people")[-1]
         assert (entry.by, entry.document["state"], entry.document["reason"]) == (
             "owner",
             "done",
@@ -287,7 +287,7 @@ def test_by_key(full):
 def test_another_spelling_is_looked_for(full):
     write_people(full, people("4,Doe Janet,Rome,30"))
     build(full)
-    code, (told,) = erase_jane(full, "--also", "Doe Janet", yes=False)
+    _, (told,) = erase_jane(full, "--also", "Doe Janet", yes=False)
     assert "raw" in kinds(told["found"]["held_by"])
     assert told["values"] == 2
 

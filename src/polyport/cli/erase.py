@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from polyport.mesh import Mesh
     from polyport.pipeline.erasure import Outcome, Preview, Request, Survey, Target
     from polyport.product import Product
 
@@ -109,8 +110,10 @@ def erase(
         first = Target(dataset, _filter(owners[0], dataset, where, key, value, columns), columns)
         more = tuple(_other(text) for text in others)
         request = Request((first, *more), tuple(also), everywhere, reason, float(wait))
-        _end(_work(products, owners[0], request, really=yes and not dry_run, prove=prove), as_json)
-        _say_next(products, owners[0], mesh.homes, done=yes and not dry_run)
+        really = yes and not dry_run
+        told = _work(products, owners[0], request, really=really, prove=prove)
+        _say_next(mesh, owners[0], products, done=really or prove)
+        _end(told, as_json)
 
 
 def _has(product: Product, dataset: str) -> bool:
@@ -299,14 +302,12 @@ def _show_looked(survey: Mapping[str, Any]) -> None:
     console.say(console.dim(f"  looked through {looked}"))
 
 
-def _say_next(
-    products: Sequence[Product], owner: Product, homes: Mapping[str, Path], *, done: bool
-) -> None:
+def _say_next(mesh: Mesh, owner: Product, products: Sequence[Product], *, done: bool) -> None:
     if not done:
         console.talk("Nothing was changed. To do it: the same with --reason TEXT --yes")
-    outside = [name for name in homes if name not in {p.spec.id for p in products}]
-    if outside:
-        console.talk(
-            f"Products that read {owner.spec.id} may hold copies: "
-            "erase in the mesh's folder does them all"
-        )
+    given = {product.spec.id for product in products}
+    readers = [name for name in mesh.readers(owner.spec.id) if name not in given]
+    for name in readers:
+        console.talk(f"{name} reads {owner.spec.id} and may hold copies: that is still to do")
+    if readers:
+        console.talk(f"All at once: the same with {console.pasted(mesh.root)} for DIR")
