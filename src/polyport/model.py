@@ -34,7 +34,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All datasets of a product as published at one moment. Never changes afterwards."""
+    """All datasets of a product as published at one moment. Never changes afterwards, but for an erasure."""
 
     product: str
     """The `id` of the product's ODPS descriptor."""
@@ -53,6 +53,13 @@ class Snapshot:
     """The id of the run that published it."""
     version: str = ""
     """The product's version (semver, ODPS) at that time."""
+    erasures: int = 0
+    """How often rows were erased from it: the one thing that ever changes a snapshot."""
+
+    @property
+    def content_id(self) -> str:
+        """What caches and ETags are keyed by: equal if and only if the rows are."""
+        return f"{self.id}+{self.erasures}" if self.erasures else self.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +267,8 @@ class Step:
     """How many rows each reason set aside."""
     seconds: float = 0.0
     status: Status = "pass"
+    erased: int = 0
+    """How many rows of what was erased before it left out."""
 
 
 @dataclass(frozen=True, slots=True)

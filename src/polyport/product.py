@@ -36,6 +36,7 @@ from polyport.errors import (
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import Activity, BuildResult, Job, build, discreet, lineage
+from polyport.pipeline.erasure import Scene, tombstones
 from polyport.ports.input import InputContext, InputPort
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
     from polyport.model import QualityReport, Ref, Run, Snapshot, Status
+    from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.ports.management import ManagementPort
     from polyport.store import Expired, Store
 
@@ -205,6 +207,7 @@ class Product:
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
             from_run=from_run,
             working=working,
+            tombstones=self._tombstones,
         )
         hidden = discreet.forms(job.secrets)
 
@@ -372,6 +375,27 @@ class Product:
         settings = configuration.running_settings(self.control, self.spec)
         before = self.clock() - timedelta(days=settings.keep_days) if settings.keep_days else None
         return self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
+
+    def erasing(self) -> Scene:
+        """The product for `polyport.pipeline.erasure`: with all that is kept of it.
+
+        Raises:
+            ConfigurationError: Nothing can be erased from its store, or a port's setting is wrong.
+        """
+        if not isinstance(self.store, LocalStore):
+            raise ConfigurationError(
+                f"nothing can be erased from a {type(self.store).__name__}", where=self.spec.id
+            )
+        return Scene(
+            self.spec,
+            self.state,
+            self.store,
+            self.engine,
+            self.ledger,
+            self.salt,
+            [port for port in self.ports() if isinstance(port, Pushed)],
+            self.clock,
+        )
 
     def ports(self, identify: Identify = local_owner) -> list[OutputPort]:
         """The output ports of the descriptor, each given what is promised and one way to the rows."""
@@ -570,10 +594,14 @@ class Product:
             error.add_note(f"nor could the run be recorded: {second}")
 
     def _record(self, run: Run | None, report: QualityReport | None) -> None:
+        erased = self._tombstones()
         if run is not None:
-            self.ledger.record_run(run)
+            self.ledger.record_run(erased.run(run) if erased else run)
         if report is not None:
-            self.ledger.record_report(report)
+            self.ledger.record_report(erased.report(report) if erased else report)
+
+    def _tombstones(self) -> Tombstones | None:
+        return tombstones.load(self.ledger.journal, self.spec.id, self.salt) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,13 +68,13 @@ def test_a_file_that_never_was(tmp_path):
 
 def test_a_held_file_cannot_be_seized(path, open_files):
     holds = locks.Holds()
-    assert holds.take(path)
-    assert holds.take(path)
+    held = holds.take(path)
+    assert holds.take(path) is held
     assert len(open_files) == 1
     assert locks.seize(path) is None
-    holds.drop(path)
+    holds.drop(held)
     assert locks.seize(path) is None
-    holds.drop(path)
+    holds.drop(held)
     descriptor = locks.seize(path)
     assert descriptor is not None
     assert locks.seize(path) is None

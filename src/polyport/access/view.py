@@ -254,7 +254,7 @@ class View:
             return self._run(dataset, read, (sql, params), most)
         self.still()
         sight = self._class(self.dataset(dataset))
-        key = (self.snapshot.id, dataset, sight, sql, tuple(params.items()))
+        key = (self.snapshot.content_id, dataset, sight, sql, tuple(params.items()))
         kept = self.results.get(key)
         if kept is None:
             return self.results.keep(key, self._run(dataset, read, (sql, params), most))

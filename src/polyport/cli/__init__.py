@@ -28,6 +28,7 @@ COMMANDS = {
     "feedback": "What consumers say, and your answers",
     "lineage": "What columns are made from, and what is made from them",
     "metrics": "Who uses it and how much, and what it costs",
+    "erase": "Remove a person or entity from all that is kept, and prove it",
     "doctor": "Is this machine ready, and is the state well?",
 }
 

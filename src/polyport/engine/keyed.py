@@ -129,6 +129,8 @@ class KeyedIndex:
         self._local.left = STEPS
         try:
             rows = connection.execute(f"{sql} LIMIT {int(limit)}", params).fetchall()
+        except sqlite3.ProgrammingError:  # closed, as rows were erased: the engine has what is left
+            return None
         except sqlite3.OperationalError:  # interrupted: too many steps
             if len(self._declined) >= SHAPES:
                 self._declined.clear()
@@ -406,7 +408,7 @@ class KeyedIndexes:
 
         `columns`: what else to index, besides the key.
         """
-        name = (snapshot.id, dataset)
+        name = (snapshot.content_id, dataset)
         if name in self._indexes:
             return self._indexes[name]
         with self._lock:
@@ -429,7 +431,7 @@ class KeyedIndexes:
 
     def _make(self, snapshot: Snapshot, name: str, columns: Sequence[Sequence[str]]) -> None:
         dataset = snapshot.datasets[name]
-        path = self._folder / snapshot.id / f"{quote_name(name, safe='')}.sqlite"
+        path = self._folder / snapshot.content_id / f"{quote_name(name, safe='')}.sqlite"
         try:
             made = path.exists() or build(
                 path, dataset, self._files(snapshot, name), self._engine, columns
@@ -438,12 +440,21 @@ class KeyedIndexes:
             log.warning("no keyed index of %s, snapshot %s: %s", name, snapshot.sequence, error)
             return
         if made:
-            self._indexes[snapshot.id, name] = KeyedIndex(path, dataset)
+            self._indexes[snapshot.content_id, name] = KeyedIndex(path, dataset)
+            self._close_erased(snapshot)
             self._forget_others(snapshot)
+
+    def _close_erased(self, snapshot: Snapshot) -> None:
+        """Let go of indexes of the snapshot as it was before an erasure: an open file stays on the disk."""
+        for (content, name), index in list(self._indexes.items()):
+            if content.partition("+")[0] == snapshot.id and content != snapshot.content_id:
+                if index is not None:
+                    index.close()
+                self._indexes[content, name] = None
 
     def _forget_others(self, snapshot: Snapshot) -> None:
         """Remove the files of snapshots that nobody asked for since this process began."""
-        asked = {snapshot_id for snapshot_id, _ in self._indexes} | {snapshot.id}
+        asked = {snapshot_id for snapshot_id, _ in self._indexes} | {snapshot.content_id}
         for folder in self._folder.iterdir():
             if folder.name not in asked:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from polyport.ledger import erase
 from polyport.ledger.batch import Batch
 from polyport.ledger.database import METADATA, open_database, told
 from polyport.ledger.journal import Journal
@@ -15,7 +16,7 @@ from polyport.ledger.usage import Usage
 from polyport.model import Read, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -140,6 +141,28 @@ class Ledger:
             query = query.where(_READS.c.at >= since.isoformat())
         found = self._all(query.order_by(_READS.c.id.desc()).limit(limit))
         return [{**row, "columns": tuple(json.loads(row["columns"]))} for row in found]
+
+    def blank(self, change: Callable[[str, str], str]) -> int:
+        """Take values out of what is said (table, text -> text), down to the database's free pages; rows changed.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        self.flush()
+        return erase.blank(self._engine, change)
+
+    @property
+    def file(self) -> str:
+        """The SQLite file; empty where the database is a server's."""
+        return (self._engine.url.database or "") if self._engine.dialect.name == "sqlite" else ""
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Every text that a table holds, with the table's name."""
+        for table in METADATA.sorted_tables:
+            columns = [c for c in table.columns if isinstance(c.type, sa.Text)]
+            if columns:
+                for row in self._all(sa.select(*columns)):
+                    yield from ((table.name, str(text)) for text in row.values() if text)
 
     def flush(self) -> None:
         """Write the reads and requests that are waiting."""

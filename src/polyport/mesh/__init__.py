@@ -134,6 +134,22 @@ class Mesh:
         chosen = [i for i, home in self.homes.items() if home == below or below in home.parents]
         return self._in_order([self.product(i) for i in chosen])
 
+    def readers(self, product: str) -> Sequence[str]:
+        """The ids of the products that read `product`, directly or through others.
+
+        Raises:
+            DescriptorError: A product's files are wrong.
+        """
+        reads = {name: _reads(self.product(name)) for name in self.homes}
+        found: dict[str, None] = {}
+        waiting = [product]
+        while waiting:
+            read = waiting.pop()
+            new = [n for n, sources in reads.items() if read in sources and n not in found]
+            found |= dict.fromkeys(new)
+            waiting += new
+        return [name for name in found if name != product]
+
     def close(self) -> None:
         """Close every product that was loaded."""
         for product in self._loaded.values():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from polyport.errors import ConflictError, NotFoundError, PolyportError, QualityError
 from polyport.model import LATEST, Run
+from polyport.pipeline.erasure import clean, returning
 from polyport.pipeline.folders import safe, scratch_folder
 from polyport.pipeline.lineage.events import Seen
 from polyport.pipeline.log import RunLog
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from polyport.model import QualityReport, RuleResult, Snapshot, Step
     from polyport.pipeline.plan import Plan
     from polyport.pipeline.progress import Activity
+    from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.pipeline.quality import Gate
     from polyport.ports.input import InputPort, Received
     from polyport.store import Store
@@ -63,6 +65,8 @@ class Job:
     """Values that must not reach a log."""
     seen: Seen = field(default_factory=Seen)
     """Filled by the build, for its lineage."""
+    tombstones: Callable[[], Tombstones | None] = lambda: None
+    """What was erased before, as it stands when it is asked: it must not come back."""
 
     def folder(self, kind: str) -> Path:
         """The product's own folder of `raw`, `quarantine` or `logs`."""
@@ -134,6 +138,17 @@ def build(job: Job, report: Callable[[Step], None]) -> BuildResult:
     except PolyportError as error:
         _tell(error, attempt)
         raise
+    finally:
+        _forget(job)
+
+
+def _forget(job: Job) -> None:
+    """What was erased before is taken out of what this run has kept: its source may have sent it again."""
+    erased = job.tombstones()
+    if erased is not None and erased.marks is not None:
+        raw = RawStore(job.folder("raw"), clock=job.clock)
+        folders = (job.folder("quarantine"), job.folder("logs"))
+        clean.run(raw, folders, erased.marks, name=job.run, erasure=f"run {job.run}")
 
 
 def _stages(
@@ -162,7 +177,7 @@ def _stages(
             received,
         )
         with _preparing(job.store, work):
-            written = run_steps(work, inputs, bench)
+            written = _without_erased(job, bench, run_steps(work, inputs, bench))
             checked = _check(bench, written, job, previous)
         raw.accept(job.run)
         identities = {name: got.identity for name, got in received.items()}
@@ -182,6 +197,26 @@ def _preparing(store: Store, work: Plan) -> Iterator[None]:
         loaded = beside.submit(store.prepare)
         yield
         loaded.result()
+
+
+def _without_erased(
+    job: Job, bench: Bench, written: Mapping[str, Written]
+) -> Mapping[str, Written]:
+    """The tables without the rows of whoever was erased: dropped, for what is set aside is kept."""
+    erased = job.tombstones()
+    if erased is None:
+        return written
+    with bench.recorder.step("check", "erasures") as entry:
+        kept = {name: returning.drop(name, t, erased, job.engine) for name, t in written.items()}
+        entry.erased = sum(t.rows - kept[name].rows for name, t in written.items())
+        entry.detail = "no row of what was erased"
+        if entry.erased:
+            entry.status = "warn"
+            entry.detail = (
+                f"{counted(entry.erased, 'row')} of what was erased left out; the sources still send it, "
+                "and what was received of them is not kept"
+            )
+    return kept
 
 
 def _receive(job: Job, raw: RawStore, recorder: Recorder) -> Mapping[str, Received]:

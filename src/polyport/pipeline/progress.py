@@ -42,6 +42,8 @@ class Entry:
     rows: int | None = None
     repaired: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    erased: int = 0
+    """Rows of what was erased before, left out."""
     status: Status = "pass"
     notes: tuple[str, ...] = ()
     """More than fits a line: for the log alone."""
@@ -111,6 +113,7 @@ class Recorder:
             entry.refused,
             seconds,
             entry.status,
+            entry.erased,
         )
         self._steps.append(step)
         if entry.status != "error":  # an error is written whole, where it ends the run
@@ -123,6 +126,7 @@ class Recorder:
                     "rows": entry.rows,
                     "repaired": dict(entry.repaired),
                     "refused": dict(entry.refused),
+                    "erased": entry.erased,
                     "notes": entry.notes,
                     "seconds": seconds,
                 },

@@ -145,6 +145,8 @@ class RawStore:
     def latest(self) -> Mapping[str, Received]:
         """What the last accepted run received, by port; empty for the first. Sizes are checked, not hashes.
 
+        A port of which something was erased is left out: it asks its source for everything.
+
         Raises:
             StoreError: A raw file or a list is gone or damaged.
         """
@@ -152,22 +154,80 @@ class RawStore:
         if not pointer.exists():
             return {}
         run = _member(_load(pointer), "run", pointer)
-        return {r.port: r for r in self._read(str(run), _same_size)}
+        whole = {
+            r.port: r for r in self._received_by(str(run)) if not any(map(self._erased, r.objects))
+        }
+        return self._checked(whole, _same_size)
 
     def load(self, run: str) -> Mapping[str, Received]:
         """What `run` received, by port, every byte checked.
 
         Raises:
-            NotFoundError: No raw data of that run is kept.
+            NotFoundError: No raw data of that run is kept, or some of it was erased.
             StoreError: A raw file was changed or is gone.
         """
-        return {r.port: r for r in self._read(run, _same_bytes)}
+        received = {r.port: r for r in self._received_by(run)}
+        for kept in (o for r in received.values() for o in r.objects):
+            note = self._erased(kept)
+            if note is not None:
+                raise NotFoundError(
+                    f"run {run} cannot be rebuilt: raw file {note['sha256'][:12]} ({note['bytes']:,} bytes) "
+                    f"was removed by erasure {note['erasure']} at {note['erased_at'][:19]}Z",
+                    where=str(self.folder),
+                    fix="build from the inputs: polyport build",
+                )
+        return self._checked(received, _same_bytes)
+
+    def erase(self, path: Path, erasure: str) -> None:
+        """Remove a raw file for good; that it was there, and why it is not, stays known.
+
+        Raises:
+            StoreError: No permission.
+        """
+        name = path.relative_to(self.folder).as_posix()
+        note = {
+            "format": FORMAT,
+            "file": name,
+            "sha256": path.name.partition(".")[0],
+            "bytes": path.stat().st_size,
+            "erased_at": _text(self._clock()),
+            "erasure": erasure,
+        }
+        write_document(self._note(path), note)
+        with writing(path):
+            path.unlink()
+            sync_folder(path.parent)
+
+    def _note(self, path: Path) -> Path:
+        return self.folder / "erased" / f"{path.name}.json"
+
+    def _erased(self, kept: RawObject) -> dict[str, Any] | None:
+        """What is known of a raw file that was erased; None where it is there, or was lost otherwise."""
+        note = self._note(kept.path)
+        return None if kept.path.exists() or not note.exists() else _load(note)
 
     def runs(self) -> tuple[str, ...]:
         """The runs whose raw data is kept, oldest first."""
         return tuple(sorted(_load(p)["run"] for p in (self.folder / "runs").glob("*.json")))
 
-    def _read(self, run: str, check: Callable[[RawObject], None]) -> list[Received]:
+    def objects(self, run: str) -> tuple[Path, ...]:
+        """The raw files that `run` stands on and that are there; none where it received nothing.
+
+        Raises:
+            StoreError: Its list is damaged.
+        """
+        found = self._received_by(run) if self._manifest(run).exists() else []
+        return tuple(o.path for r in found for o in r.objects if o.path.exists())
+
+    def _checked(
+        self, received: Mapping[str, Received], check: Callable[[RawObject], None]
+    ) -> Mapping[str, Received]:
+        for one in received.values():
+            for kept_object in one.objects:
+                check(kept_object)
+        return received
+
+    def _received_by(self, run: str) -> list[Received]:
         path = self._manifest(run)
         if not path.exists():
             kept = ", ".join(self.runs()[-5:]) or "none"
@@ -175,11 +235,7 @@ class RawStore:
                 f"no raw data of run {run!r} is kept", where=str(self.folder), fix=f"kept: {kept}"
             )
         ports: Mapping[str, Any] = _member(_load(path), "ports", path)
-        found = [self._received(name, one, path) for name, one in ports.items()]
-        for received in found:
-            for kept_object in received.objects:
-                check(kept_object)
-        return found
+        return [self._received(name, one, path) for name, one in ports.items()]
 
     def _manifest(self, run: str) -> Path:
         return self.folder / "runs" / f"{safe(run)}.json"

@@ -38,6 +38,8 @@ BODY_LIMIT = 65_536
 """Bytes of a request's body that a port reads, unless it says otherwise."""
 METHODS = ("GET", "HEAD")
 VARY = "Accept, Authorization, Polyport-Role, Polyport-Purpose"
+KEPT = 3_600
+"""Seconds that a consumer may go on with a pinned snapshot: an erasure is known to all of them by then."""
 _TAG = re.compile(r'\*|(?:W/)?"[^"]*"')
 _QUALITY = re.compile(r";\s*q\s*=\s*([0-9.]+)", re.IGNORECASE)
 _SPACED = re.compile(r"^([0-9-]{10}[Tt][0-9:.]+) ([0-9:]{5})$")
@@ -291,7 +293,9 @@ def digest(*parts: object) -> str:
 
 def etag(view: View, *parts: object) -> str:
     """A strong ETag: the snapshot, what the principal may see of it, and `parts` (the query and the media type)."""
-    return f'"{view.snapshot.sequence}-{digest(view.snapshot.id, view.policy_class, *parts)}"'
+    return (
+        f'"{view.snapshot.sequence}-{digest(view.snapshot.content_id, view.policy_class, *parts)}"'
+    )
 
 
 def etag_matches(request: Request, etag: str) -> bool:
@@ -307,12 +311,12 @@ def not_modified(headers: Mapping[str, str]) -> Response:
 
 
 def snapshot_headers(view: View, ref: Ref, spec: Port) -> dict[str, str]:
-    """Which snapshot this is and how long it may be kept: for ever where `ref` can never mean another."""
+    """Which snapshot this is and how long it may be kept without asking: `KEPT` where `ref` can never mean another."""
     shown = view.snapshot
     pinned = ref in (shown.id, str(shown.sequence))
     headers = {
         "Polyport-Snapshot": f"{shown.sequence}; id={shown.id}",
-        "Cache-Control": "private, max-age=31536000, immutable" if pinned else "private, no-cache",
+        "Cache-Control": f"private, max-age={KEPT}" if pinned else "private, no-cache",
         "Vary": VARY,
     }
     if spec.deprecated or spec.deprecated_on:

@@ -102,15 +102,19 @@ class _Commit:
         return self.folder / f"{self.sequence:05d}-{self.stem}{suffix}"
 
 
-def commit(home: Home, entry: Entry, *, snapshot: Snapshot, before: Entry | None) -> IcebergTable:
+def commit(
+    home: Home, entry: Entry, *, snapshot: Snapshot, before: Entry | None, run: str = ""
+) -> IcebergTable:
     """The table metadata of one dataset of `snapshot`, written and durable; `before` is what its parent had.
+
+    `run`: whose files these are; default: the run that published the snapshot.
 
     Raises:
         StoreError: A file does not hold what the schema says.
         OSError: It could not be written.
     """
     name = entry.dataset.name
-    folder = home.iceberg / safe(name) / safe(snapshot.run)
+    folder = home.iceberg / safe(name) / safe(run or snapshot.run)
     folder.mkdir(parents=True, exist_ok=True)
     work = _Commit(home, folder, entry, snapshot, _base(home, name, before), uuid.uuid4().hex)
     files = [_data_file(work, home.root / file.path) for file in entry.files if file.rows]

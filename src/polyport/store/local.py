@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import secrets
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from polyport.store import (
     columns,
     disk,
     drafts,
+    erase,
     locks,
     manifest,
     refs,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from polyport.model import Ref
     from polyport.store import Staging, Table
+    from polyport.store.erase import Rewrite
 
 _CACHED = 4096
 """Parsed manifests kept in memory."""
@@ -123,11 +126,11 @@ class LocalStore:
             NotFoundError: As `snapshot`.
             StoreError: As `snapshot`.
         """
-        found, path = self._take(self._home(product), ref)
+        found, held = self._take(self._home(product), ref)
         try:
             yield found.snapshot
         finally:
-            self._holds.drop(path)
+            self._holds.drop(held)
 
     def tags(self, product: str) -> Mapping[str, int]:
         """Tag -> sequence, by name.
@@ -239,14 +242,53 @@ class LocalStore:
                 return Expired((), (), 0, 0)
             return self._expire(home, keep=keep, before=before, dry_run=dry_run)
 
+    def erase(
+        self, product: str, erasure: str, rewrite: Rewrite, *, patience: float = 0.0
+    ) -> Mapping[int, Mapping[str, int]]:
+        """Rows that `rewrite` leaves out go from every kept snapshot: sequence -> dataset -> rows. `retire` follows.
+
+        Raises:
+            ConflictError: A run was going on for longer than `patience` seconds; nothing was changed.
+            StoreError: The store cannot be written.
+        """
+        home = self._home(product)
+        with self.stage(product, erasure) as staging, disk.guarded(home.folder):
+            work = erase.Work(home, staging, lambda: self._kept(home), rewrite, self._clock())
+            return erase.erase(work, patience=patience)
+
+    def is_run(self, product: str, run: str) -> bool:
+        """Whether a run of this name has files in the store."""
+        return self._home(product).staging(run).exists()
+
+    def retire(self, product: str, *, patience: float = 0.0) -> Mapping[int, tuple[int, ...]]:
+        """Remove the files that only erased rows' readers need; sequence -> processes that still read after `patience`.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        home = self._home(product)
+        deadline = time.monotonic() + patience
+        with disk.guarded(home.folder):
+            while True:
+                if not home.snapshots.is_dir():
+                    return {}
+                with locks.exclusive(home.mutex):
+                    held = erase.retire(home, lambda: self._published(home))
+                if not held or time.monotonic() > deadline:
+                    return held
+                time.sleep(0.05)
+
     # Steps of the above
 
     def _expire(self, home: Home, *, keep: int, before: datetime | None, dry_run: bool) -> Expired:
         with locks.exclusive(home.mutex):
             kept = self._kept(home)
+            if not dry_run:
+                erase.retire(home, lambda: self._published(home))
             tagged = tagging.read(home).values()
             sequences = retention.due(kept, keep=keep, before=before, tagged=tagged)
-            return retention.remove(home, kept, sequences, dry_run=dry_run)
+            also = erase.needed(home)
+            return retention.remove(home, kept, sequences, also=also, dry_run=dry_run)
 
     def _home(self, product: str) -> Home:
         return Home.of(self.root, product)
@@ -272,14 +314,23 @@ class LocalStore:
                     continue
         raise _restless(home)
 
-    def _take(self, home: Home, ref: Ref) -> tuple[Manifest, Path]:
+    def _take(self, home: Home, ref: Ref) -> tuple[Manifest, locks.Held]:
         for _ in range(_ATTEMPTS):
             found = self._resolve(home, ref)
             path = home.manifest(found.snapshot.sequence)
             with disk.guarded(path):
-                if self._holds.take(path):
-                    return found, path
+                held = self._holds.take(path)
+                if held is not None and self._is_still(home, found.snapshot):
+                    return found, held
+                if held is not None:
+                    self._holds.drop(held)
         raise _restless(home)
+
+    def _is_still(self, home: Home, snapshot: Snapshot) -> bool:
+        """Whether no erasure came between reading the manifest and holding it."""
+        with suppress(FileNotFoundError):  # expired since
+            return self._read(home, snapshot.sequence).snapshot.content_id == snapshot.content_id
+        return False
 
     def _kept(self, home: Home) -> dict[int, Manifest]:
         found: dict[int, Manifest] = {}
@@ -288,8 +339,11 @@ class LocalStore:
                 found[sequence] = self._read(home, sequence)
         return found
 
-    def _needed(self, home: Home) -> frozenset[str]:
+    def _published(self, home: Home) -> frozenset[str]:
         return frozenset().union(*(found.paths for found in self._kept(home).values()))
+
+    def _needed(self, home: Home) -> frozenset[str]:
+        return self._published(home) | erase.needed(home)
 
     def _newest(self, home: Home) -> Manifest | None:
         with disk.guarded(home.folder):
@@ -334,12 +388,12 @@ class LocalStore:
             self._check_parent(home, parent)
             yield None
             return
-        found, path = self._take(home, LATEST)
+        found, held = self._take(home, LATEST)
         try:
             self._check_parent(home, parent)
             yield found
         finally:
-            self._holds.drop(path)
+            self._holds.drop(held)
 
     def _check_parent(self, home: Home, parent: str | None) -> None:
         newest = self._newest(home)

@@ -7,11 +7,11 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextmanager
@@ -66,8 +66,23 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
+def holders(path: Path) -> tuple[int, ...]:
+    """The ids of the processes that hold the file, as far as the system tells (Linux does)."""
+    found = path.stat()
+    mark = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text("ascii").splitlines()
+    except OSError:
+        return ()
+    fields = [line.replace("->", "").split() for line in lines]
+    return tuple(sorted({int(f[4]) for f in fields if f[5] == mark}))
+
+
 @dataclass(slots=True)
-class _Held:
+class Held:
+    """A file that this process holds: this very file, also when another has taken its name since."""
+
+    path: Path
     descriptor: int
     count: int
 
@@ -77,26 +92,26 @@ class Holds:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._held: dict[Path, _Held] = {}
+        self._held: dict[Path, Held] = {}
 
-    def take(self, path: Path) -> bool:
-        """Hold the file; False if it is gone. Every hold needs its `drop`."""
+    def take(self, path: Path) -> Held | None:
+        """Hold the file; None if it is gone. Every hold needs its `drop`."""
         with self._mutex:
             held = self._held.get(path)
-            if held is not None:
+            if held is not None and _is_at(held.descriptor, path):
                 held.count += 1
-                return True
+                return held
             descriptor = _lock(path, fcntl.LOCK_SH)
             if descriptor is None:
-                return False
-            self._held[path] = _Held(descriptor, 1)
-            return True
+                return None
+            self._held[path] = held = Held(path, descriptor, 1)
+            return held
 
-    def drop(self, path: Path) -> None:
+    def drop(self, held: Held) -> None:
         """Let go of the file; the last one out unlocks it."""
         with self._mutex:
-            held = self._held[path]
             held.count -= 1
             if not held.count:
-                del self._held[path]
+                if self._held.get(held.path) is held:
+                    del self._held[held.path]
                 os.close(held.descriptor)

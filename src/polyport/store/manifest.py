@@ -1,4 +1,7 @@
-"""The manifest: one small immutable JSON file that says what a snapshot consists of. It alone is the truth."""
+"""The manifest: one small JSON file that says what a snapshot consists of. It alone is the truth.
+
+It is written once, and replaced by nothing but an erasure.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +65,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """Rows were erased from a snapshot after it was published."""
+
+    id: str
+    """Of the erasure."""
+    at: datetime
+    rows: Mapping[str, int]
+    """Dataset -> rows that went."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One snapshot, with what lies behind it."""
 
     snapshot: Snapshot
     entries: Mapping[str, Entry]
+    erased: tuple[Erased, ...] = ()
 
     @property
     def paths(self) -> frozenset[str]:
@@ -89,6 +104,10 @@ def encode(manifest: Manifest) -> bytes:
         "inputs": dict(snapshot.inputs),
         "datasets": {name: _entry_json(entry) for name, entry in manifest.entries.items()},
     }
+    if manifest.erased:
+        document["erased"] = [
+            {"id": e.id, "at": e.at.isoformat(), "rows": dict(e.rows)} for e in manifest.erased
+        ]
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
@@ -159,6 +178,10 @@ def _damaged(path: Path, reason: str) -> StoreError:
 
 def _decode(document: dict[str, Any]) -> Manifest:
     entries = {name: _entry(name, part) for name, part in document["datasets"].items()}
+    erased = tuple(
+        Erased(e["id"], datetime.fromisoformat(e["at"]), dict(e["rows"]))
+        for e in document.get("erased", ())
+    )
     snapshot = Snapshot(
         product=document["product"],
         id=document["id"],
@@ -169,8 +192,9 @@ def _decode(document: dict[str, Any]) -> Manifest:
         inputs=dict(document["inputs"]),
         run=document["run"],
         version=document["version"],
+        erasures=len(erased),
     )
-    return Manifest(snapshot, entries)
+    return Manifest(snapshot, entries, erased)
 
 
 def _entry(name: str, part: dict[str, Any]) -> Entry:

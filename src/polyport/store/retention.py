@@ -42,13 +42,21 @@ def due(
 
 
 def remove(
-    home: Home, kept: Mapping[int, Manifest], sequences: list[int], *, dry_run: bool
+    home: Home,
+    kept: Mapping[int, Manifest],
+    sequences: list[int],
+    *,
+    also: frozenset[str] = frozenset(),
+    dry_run: bool,
 ) -> Expired:
-    """Remove the snapshots that nobody holds, and all files that nobody needs. Only under the product's lock."""
+    """Remove the snapshots that nobody holds, and all files that nobody needs. Only under the product's lock.
+
+    `also`: files that are needed besides those of kept snapshots.
+    """
     gone = [number for number in sequences if _remove(home, number, dry_run=dry_run)]
     if gone and not dry_run:
         disk.sync_folder(home.snapshots)
-    needed = frozenset().union(*(kept[n].paths for n in kept if n not in gone))
+    needed = also.union(*(kept[n].paths for n in kept if n not in gone))
     with sweep.crashed(home, tidy=not dry_run) as dead:
         living = sweep.live(home) - dead
         runs = {run for run, _ in home.runs()} - living

@@ -117,3 +117,19 @@ class Pushed(OutputPort, Protocol):
         Idempotent: called again, it writes nothing anew.
         """
         ...
+
+
+@runtime_checkable
+class Keeping(Pushed, Protocol):
+    """A pushed port that can write again what it has written: after an erasure, without the rows that went."""
+
+    def targets(self, home: Path) -> Sequence[Path]:
+        """The folders that it writes to."""
+        ...
+
+    def push_again(self, snapshots: Sequence[Snapshot], home: Path) -> Sequence[str]:
+        """Write anew what is there of `snapshots`, remove what is there of others; the URIs written.
+
+        `snapshots`: all that are kept.
+        """
+        ...

@@ -322,7 +322,7 @@ def test_a_cached_workbook_is_metered_by_dataset(client, opener):
 
 
 def test_a_pinned_snapshot_may_be_kept_and_the_latest_may_not(client, opener, consts):
-    assert "immutable" in client.get("/sales.csv?snapshot=42").headers["cache-control"]
+    assert "max-age=3600" in client.get("/sales.csv?snapshot=42").headers["cache-control"]
     assert "no-cache" in client.get("/sales.csv").headers["cache-control"]
     opener.add(43, sales=consts.SALES.slice(0, 1))
     assert client.get("/sales.json").json() == [{"week": 3, "sold": 30}]

@@ -307,7 +307,7 @@ def test_snapshot_is_named_and_can_be_chosen(client):
     old = client.get("/films?snapshot=1")
     assert old.json()["count"] == 2
     assert old.headers["polyport-snapshot"] == "1; id=00000001-abcd1234"
-    assert "immutable" in old.headers["cache-control"]
+    assert old.headers["cache-control"] == "private, max-age=3600"
     new = client.get("/films")
     assert new.json()["snapshot"] == {
         "sequence": 2, "id": "00000002-abcd1234", "committed_at": "2024-05-02T00:00:00Z",

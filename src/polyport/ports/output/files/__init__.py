@@ -107,6 +107,26 @@ class FilesPort:
             target = home / self.pushing.to
             return push.push(view, self.context.product, self.pushing, target)
 
+    def targets(self, home: Path) -> Sequence[Path]:
+        """The folder that is pushed to."""
+        return () if self.pushing is None else (home / self.pushing.to,)
+
+    def push_again(self, snapshots: Sequence[Snapshot], home: Path) -> Sequence[str]:
+        """The URIs of the files written anew; folders of snapshots that are kept no more are removed.
+
+        Raises:
+            ConfigurationError, StoreError, AccessError: As `push`.
+        """
+        written: list[str] = []
+        for target in self.targets(home):
+            there = push.sequences(target, self.context.product.id)
+            kept = {s.sequence: s for s in snapshots}
+            for sequence in there:
+                if sequence in kept:
+                    written += self.push(kept[sequence], None, home)
+            push.remove(target, [n for n in there if n not in kept])
+        return written
+
     def close(self) -> None:
         """Remove what was rendered."""
         self.cache.close()

@@ -107,8 +107,13 @@ class Cache:
             entry = self._entries.get(key)
             if entry is None:
                 return None
+            try:
+                file = entry.path.open("rb")
+            except FileNotFoundError:  # an erasure removed it
+                del self._entries[key]
+                return None
             self._entries.move_to_end(key)
-            return Held(entry.path.open("rb"), entry.size, entry.rows, fresh=False)
+            return Held(file, entry.size, entry.rows, fresh=False)
 
     def _waited(self, key: str, render: Callable[[BinaryIO], Mapping[str, int]]) -> Held:
         with self._turn(key):

@@ -20,7 +20,7 @@ from polyport.ports.http import digest
 from polyport.ports.output.files import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from polyport.access import View
@@ -54,6 +54,33 @@ def push(view: View, product: DataProduct, settings: Push, target: Path) -> tupl
             f"snapshot {view.snapshot.sequence} cannot be written: {error.strerror or error}",
             where=str(target),
             fix="free some space, or give permission, then build again: the push is made up for",
+        ) from error
+
+
+def sequences(target: Path, product: str) -> tuple[int, ...]:
+    """The snapshots of `product` that `target` has a folder of."""
+    folders = [p for p in target.iterdir() if _FOLDER.fullmatch(p.name)] if target.is_dir() else []
+    return tuple(sorted(int(p.name) for p in folders if _manifest(p).get("product") == product))
+
+
+def remove(target: Path, gone: Sequence[int]) -> None:
+    """Remove the folders of the snapshots `gone`, and what a push that was killed left.
+
+    Raises:
+        StoreError: No permission.
+    """
+    if not target.is_dir():
+        return
+    try:
+        with _alone(target):
+            for sequence in gone:
+                _remove(target / f"{sequence:08d}")
+            _sweep(target)
+    except OSError as error:
+        raise StoreError(
+            f"a pushed folder cannot be removed: {error.strerror or error}",
+            where=str(target),
+            fix="give permission, then erase again",
         ) from error
 
 
@@ -117,7 +144,7 @@ def _identity(view: View, settings: Push) -> str:
     """What the folder stands for: equal if and only if writing it again would give the same."""
     formats = [form.name for form in settings.formats]
     asked = (formats, settings.datasets, settings.filter)
-    return digest(view.snapshot.id, view.policy_class, *asked)
+    return digest(view.snapshot.content_id, view.policy_class, *asked)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

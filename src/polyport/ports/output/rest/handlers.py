@@ -166,5 +166,5 @@ def _contract(ask: Ask) -> Response:
 
 def _openapi(ask: Ask, documents: Documents) -> Response:
     once(ask.pairs, ("snapshot",))
-    name = (ask.view.snapshot.id, ask.view.policy_class, ask.prefix)
+    name = (ask.view.snapshot.content_id, ask.view.policy_class, ask.prefix)
     return plain(ask, lambda: documents.get(name, lambda: openapi.document(ask)))
