@@ -140,7 +140,7 @@ class Mesh:
         Raises:
             DescriptorError: A product's files are wrong.
         """
-        reads = {name: _reads(self.product(name)) for name in self.homes}
+        reads = {name: reads(self.product(name)) for name in self.homes}
         found: dict[str, None] = {}
         waiting = [product]
         while waiting:
