@@ -111,7 +111,7 @@ class Product:
             ConfigurationError: A setting cannot be used.
             StoreError: Its state cannot be opened.
         """
-        known = {"input": ports.types("input"), "output": ports.types("output")}
+        known = ports.names()
         try:
             spec = descriptor.load(Path(home), port_types=known)
         except DescriptorError as error:

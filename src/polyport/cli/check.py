@@ -100,7 +100,7 @@ def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...
         raise NotFoundError(f"no file or folder {path}", fix="polyport init NAME starts a product")
     if path.is_file():
         return (), descriptor.examine_file(path)
-    types = {group: tuple(ports.types(group)) for group in ("input", "output")}
+    types = ports.names()
     if is_mesh(path):
         products, found = descriptor.examine_mesh(path, port_types=types)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from polyport.errors import ConfigurationError
 
@@ -15,6 +15,11 @@ Group = Literal["input", "output", "information", "configuration"]
 def types(group: Group) -> dict[str, EntryPoint]:
     """The registered port types of `group`, by name; not yet imported."""
     return {point.name: point for point in sorted(entry_points(group=f"polyport.{group}_ports"))}
+
+
+def names() -> dict[str, tuple[str, ...]]:
+    """Group -> the registered port types: what a product's files may name."""
+    return {group: tuple(types(group)) for group in get_args(Group)}
 
 
 def load(group: Group, port_type: str, *, where: str = "") -> Any:

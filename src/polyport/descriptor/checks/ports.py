@@ -23,6 +23,7 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
     yield from _output_types(folder)
     yield from _output_keys(folder.document)
     yield from majors.check(folder)
+    yield from _management(folder)
     yield from ids(folder.document)
     yield from _contract_ids(folder)
     if folder.settings is not None:
@@ -75,6 +76,30 @@ def _output_types(folder: Folder) -> Iterator[Diagnostic]:
             place = folder.document.value_at((*path, "type"), f"one of: {', '.join(known)}")
             yield error(
                 "PP203", f"no output port type `{kind}`", place, fix=did_you_mean(kind, known)
+            )
+
+
+def _management(folder: Folder) -> Iterator[Diagnostic]:
+    """Management ports that Polyport serves are named as it names them, with the content that they have."""
+    telling = folder.port_types.get("information", ())
+    steering = folder.port_types.get("configuration", ())
+    for path, node in _nodes(folder, "managementPorts"):
+        name, content = node["name"], node.get("content")
+        if not (telling or steering) or node.get("url") or node.get("type") == "topic":
+            continue
+        if name not in (*telling, *steering):
+            place = folder.document.value_at((*path, "name"), "served by nothing")
+            fix = did_you_mean(name, [*telling, *steering], what="management ports")
+            fix += "; a port that something else serves has a `url`"
+            yield error("PP284", f"no management port `{name}`", place, fix=fix)
+        elif (content == "control") != (name in steering):
+            place = folder.document.value_at((*path, "content"), "another content")
+            right = "control" if name in steering else "discoverability or observability"
+            yield error(
+                "PP284",
+                f"the port `{name}` is not one of `{content}`",
+                place,
+                fix=f"content: {right}",
             )
 
 
