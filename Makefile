@@ -24,6 +24,7 @@ install: .venv/run.stamp  ## what a user needs, in .venv
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+	$(BIN)/pip uninstall --quiet --yes setuptools  # 10 MB that nothing needs
 
 .venv/run.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --no-compile --editable .
