@@ -58,7 +58,9 @@ def mesh(tmp_path):
     for name, text in _PEOPLE.FILES.items():
         body = textwrap.dedent(text).lstrip()
         if name == "polyport.yaml":
-            body = body.replace("roles: {analyst: {}}", "agreements: optional\n  roles: {analyst: {}, consumer: {}}")
+            body = body.replace(
+                "roles: {analyst: {}}", "agreements: optional\n  roles: {analyst: {}, consumer: {}}"
+            )
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(body, "utf-8")
     for name, text in READER.items():

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import DataProduct
     from polyport.engine import Engine, Written
     from polyport.model import QualityReport, RuleResult, Snapshot, Step
+    from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.pipeline.plan import Plan
     from polyport.pipeline.progress import Activity
-    from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.pipeline.quality import Gate
     from polyport.ports.input import InputPort, Received
     from polyport.store import Store
