@@ -566,8 +566,10 @@ class Product:
         return (made,)
 
     def _tell(self, told: lineage.Told, event: Mapping[str, Any]) -> str:
+        erased = self._tombstones()
+        said = erased.document(event) if erased else event
         return lineage.keep_and_send(
-            self.ledger.journal, self.spec.id, told.run, event, self.lineage_target
+            self.ledger.journal, self.spec.id, told.run, said, self.lineage_target
         )
 
     def _tell_failure(self, told: lineage.Told, error: PolyportError) -> None:

@@ -295,6 +295,11 @@ def test_another_spelling_is_looked_for(full):
 def test_a_snapshot_from_before_the_column_is_searched_by_value(full):
     contract = full / "contracts/people.odcs.yaml"
     contract.write_text(contract.read_text().replace("{name: city,", "{name: town,"))
+    for file in (
+        contract,
+        full / "dataproduct.odps.yaml",
+    ):  # who takes a column away says a new major version
+        file.write_text(file.read_text().replace("version: 1.0.0", "version: 2.0.0"))
     (full / "transform/people.sql").write_text(
         "SELECT id::BIGINT AS id, person, city AS town, age::BIGINT AS age FROM checked"
     )

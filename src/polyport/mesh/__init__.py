@@ -140,12 +140,12 @@ class Mesh:
         Raises:
             DescriptorError: A product's files are wrong.
         """
-        reads = {name: reads(self.product(name)) for name in self.homes}
+        sources = {name: reads(self.product(name)) for name in self.homes}
         found: dict[str, None] = {}
         waiting = [product]
         while waiting:
             read = waiting.pop()
-            new = [n for n, sources in reads.items() if read in sources and n not in found]
+            new = [n for n, source in sources.items() if read in source and n not in found]
             found |= dict.fromkeys(new)
             waiting += new
         return [name for name in found if name != product]

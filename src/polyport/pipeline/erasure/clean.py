@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from polyport.pipeline.erasure.pieces import Piece
 from polyport.pipeline.erasure.survey import look, places
+from polyport.pipeline.erasure.wanted import mapped
 from polyport.pipeline.folders import safe, sync_folder, writing
 from polyport.pipeline.raw import RawStore
 from polyport.store import locks
@@ -83,16 +84,8 @@ def blanked_json(text: str, seeker: Seeker) -> str:
         document = json.loads(text)
     except ValueError:
         return seeker.blanked(text)
-    changed = _mapped(document, seeker)
+    changed = mapped(document, seeker.blanked)
     return text if changed == document else json.dumps(changed, ensure_ascii=False)
-
-
-def _mapped(value: Any, seeker: Seeker) -> Any:
-    if isinstance(value, dict):
-        return {seeker.blanked(k): _mapped(v, seeker) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_mapped(v, seeker) for v in value]
-    return seeker.blanked(value) if isinstance(value, str) else value
 
 
 # One kind of file each

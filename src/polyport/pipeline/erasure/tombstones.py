@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from polyport.expression import quote
 from polyport.model import Files, Relation
-from polyport.pipeline.erasure.wanted import BEFORE, BLANK, Hits, text_forms
+from polyport.pipeline.erasure.wanted import BEFORE, BLANK, Hits, mapped, text_forms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -198,6 +198,11 @@ class Tombstones:
         if self.marks is None:
             return said
         return replace(said, results=tuple(self._result(r) for r in said.results))
+
+    def document(self, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A JSON document with no erased value in what it says."""
+        found: Mapping[str, Any] = mapped(dict(said), self.marks.blanked) if self.marks else said
+        return found
 
     def _step(self, step: Step) -> Step:
         blanked = self.marks.blanked if self.marks else str

@@ -8,14 +8,14 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from polyport.pipeline.erasure.pieces import Piece
 
@@ -137,3 +137,12 @@ def _bounded(form: str) -> str:
     before = BEFORE if form[0].isalnum() else ""
     after = _AFTER if form[-1].isalnum() else ""
     return f"{before}{re.escape(form)}{after}"
+
+
+def mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON document with every string, also of names, as `change` gives it."""
+    if isinstance(value, dict):
+        return {change(k): mapped(v, change) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [mapped(v, change) for v in value]
+    return change(value) if isinstance(value, str) else value
