@@ -102,7 +102,8 @@ def test_a_pipe_shows_nothing_of_it(slow, polyport):
         (None, 12_000, "  … raw       rates                    12.0 KB  1.2 s"),
     ],
 )
-def test_the_line_says_what_is_known(fraction, received, shown):
+def test_the_line_says_what_is_known(monkeypatch, fraction, received, shown):
+    monkeypatch.setenv("COLUMNS", "100")
     doing = Activity("raw", "rates", lambda: fraction, lambda: received)
     assert activity.told(doing, 1.23) == shown
 

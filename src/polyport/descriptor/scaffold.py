@@ -90,7 +90,7 @@ def _product(name: str) -> dict[str, Any]:
         "id": name,
         "name": _title(name),
         "version": "0.1.0",
-        "status": "draft",
+        "status": "active",
         "domain": "Sales",
         "description": {"purpose": "Say here what the data is for."},
         "inputPorts": [{"name": "sales"}],
