@@ -39,6 +39,13 @@ def spoken(home):
         product.ledger.journal.append(
             "feedback", "f1", {"text": f"{JANE} is wrong"}, product="people", by="ann"
         )
+        product.ledger.journal.append(
+            "contract",
+            "other",
+            {"sha256": "0", "document": {"examples": [JANE]}},
+            product="other",
+            by="ann",
+        )
         product.speed_up()
         rows_of(product)
         with product.open(OWNER) as view:
@@ -198,6 +205,20 @@ def test_the_next_build_leaves_her_out_and_keeps_nothing_of_her(full):
         }
     code, out, _ = call("erase", "--prove", full, "--value", JANE, "--json")
     assert (code, json.loads(out)[0]["proof"]["held_by"]) == (0, [])
+
+
+@pytest.mark.parametrize("extra", ["", ", 1 AS not_promised"])
+def test_what_is_computed_from_the_rows_is_computed_without_hers(full, extra):
+    erase_jane(full)
+    people_sql = full / "transform/people.sql"
+    people_sql.write_text(people_sql.read_text().replace(" FROM", f"{extra} FROM"))
+    (full / "transform/notes.sql").write_text(
+        "SELECT count(*)::VARCHAR AS note, max(city) AS about FROM people"
+    )
+    write_people(full, people(f"4,{JANE},Zurich,30"))
+    build(full)
+    with Product.load(full) as product:
+        assert rows_of(product, dataset="notes") == [{"note": "3", "about": "Rome"}]
 
 
 def test_a_refused_build_keeps_nothing_of_her_either(full):

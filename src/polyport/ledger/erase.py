@@ -21,8 +21,8 @@ TOLD = {
     "journal": ("document",),
 }
 """Tables and their columns that may quote data or name a person."""
-SPOKEN = ("feedback", "lineage")
-"""Kinds of journal entries that are talk, not terms."""
+SPOKEN = ("feedback", "lineage", "contract")
+"""Kinds of journal entries that say something, and grant nothing."""
 _PATIENCE = 30.0
 
 

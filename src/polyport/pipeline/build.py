@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from polyport.errors import ConflictError, NotFoundError, PolyportError, QualityError
 from polyport.model import LATEST, Run
-from polyport.pipeline.erasure import clean, returning
+from polyport.pipeline.erasure import clean
 from polyport.pipeline.folders import safe, scratch_folder
 from polyport.pipeline.lineage.events import Seen
 from polyport.pipeline.log import RunLog
@@ -175,9 +175,11 @@ def _stages(
             recorder,
             job.product.objects,
             received,
+            job.tombstones(),
         )
         with _preparing(job.store, work):
-            written = _without_erased(job, bench, run_steps(work, inputs, bench))
+            written = run_steps(work, inputs, bench)
+            _tell_erased(bench)
             checked = _check(bench, written, job, previous)
         raw.accept(job.run)
         identities = {name: got.identity for name, got in received.items()}
@@ -199,16 +201,12 @@ def _preparing(store: Store, work: Plan) -> Iterator[None]:
         loaded.result()
 
 
-def _without_erased(
-    job: Job, bench: Bench, written: Mapping[str, Written]
-) -> Mapping[str, Written]:
-    """The tables without the rows of whoever was erased: dropped, for what is set aside is kept."""
-    erased = job.tombstones()
-    if erased is None:
-        return written
+def _tell_erased(bench: Bench) -> None:
+    """How many rows of what was erased before came again, and were left out."""
+    if bench.erased is None:
+        return
     with bench.recorder.step("check", "erasures") as entry:
-        kept = {name: returning.drop(name, t, erased, job.engine) for name, t in written.items()}
-        entry.erased = sum(t.rows - kept[name].rows for name, t in written.items())
+        entry.erased = sum(bench.left_out.values())
         entry.detail = "no row of what was erased"
         if entry.erased:
             entry.status = "warn"
@@ -216,7 +214,6 @@ def _without_erased(
                 f"{counted(entry.erased, 'row')} of what was erased left out; the sources still send it, "
                 "and what was received of them is not kept"
             )
-    return kept
 
 
 def _receive(job: Job, raw: RawStore, recorder: Recorder) -> Mapping[str, Received]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from polyport.errors import QueryError
 from polyport.model import Files, Query, Relation
 from polyport.pipeline.cleanse import MARKS, set_aside
+from polyport.pipeline.erasure import returning
 from polyport.pipeline.explain import explaining, step_error
 from polyport.pipeline.folders import safe
 from polyport.pipeline.plan import RAW
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from polyport.descriptor.types import SchemaObject
     from polyport.engine import Engine, Written
+    from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.pipeline.plan import Plan, Step
     from polyport.pipeline.progress import Entry, Recorder
     from polyport.ports.input import Received
@@ -46,6 +48,10 @@ class Bench:
     """The promised datasets."""
     received: Mapping[str, Received]
     """What each input port received."""
+    erased: Tombstones | None = None
+    """What was erased before, and must not come back."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Dataset -> rows of what was erased that were left out of it."""
 
 
 @dataclass(slots=True)
@@ -196,6 +202,7 @@ def _make_dataset(key: str, tables: Tables, entry: Entry) -> None:
         written = bench.engine.write(
             fit.sql, {SOURCE: tables.relations[key]}, target, field_ids=ids
         )
+    written = _without_erased(key, tables, written, same=fit.same)
     tables.datasets[_name(key)] = written
     if again and fit.same:
         tables.settle(key, written)
@@ -205,6 +212,24 @@ def _make_dataset(key: str, tables: Tables, entry: Entry) -> None:
         f"{size}; not promised, not published: {', '.join(fit.extra)}" if fit.extra else size
     )
     entry.status = "warn" if fit.extra else entry.status
+
+
+def _without_erased(key: str, tables: Tables, written: Written, *, same: bool) -> Written:
+    """The dataset without what was erased, for those that read it, too: sums must be those of the rows."""
+    bench, name = tables.bench, _name(key)
+    if bench.erased is None:
+        return written
+    rest = returning.drop(name, written, bench.erased, bench.engine)
+    if rest.rows < written.rows:
+        bench.left_out[name] = written.rows - rest.rows
+        if same:
+            tables.settle(key, rest)
+        else:
+            schema = bench.engine.schema(_ALL, {SOURCE: tables.relations[key]})
+            tables.relations[key] = returning.hidden(
+                name, tables.relations[key], schema, bench.erased
+            )
+    return rest
 
 
 def _write_down(key: str, tables: Tables) -> Written:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
 from polyport.expression import quote
-from polyport.model import Files, Relation
+from polyport.model import Files, Query, Relation
 from polyport.pipeline.quality.aside import field_ids
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from polyport.engine import Engine, Written
     from polyport.pipeline.erasure.tombstones import Tombstones
 
@@ -41,3 +44,12 @@ def drop(name: str, table: Written, erased: Tombstones, engine: Engine) -> Writt
     for path in table.files:
         path.unlink()
     return written
+
+
+def hidden(name: str, relation: Relation, schema: pa.Schema, erased: Tombstones) -> Relation:
+    """The table that the dataset `name` is made from, as those see it that read it besides: without the same rows."""
+    found = erased.condition(name, schema)
+    if found is None:
+        return relation
+    everything = Relation(Query("SELECT * FROM whole", {"whole": relation}))
+    return replace(everything, where=f"NOT ({found.where})", params=found.params)
