@@ -87,7 +87,7 @@ def erase(work: Work, *, patience: float) -> Mapping[int, Mapping[str, int]]:
             raise ConflictError(
                 f"a run of {work.home.product!r} is going on: {', '.join(others)}",
                 where=work.home.product,
-                fix="wait until it has ended, then erase again",
+                fix="wait until it has ended, then: polyport erase --resume",
             )
         if others:
             time.sleep(_LOOK_AGAIN)
