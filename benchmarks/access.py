@@ -149,7 +149,14 @@ def serve(kind: str, folder: Path) -> None:
         app = server.create_app([product], identify=identify)
         if kind == "bare":
             Product.open = unguarded
-        uvicorn.run(app, host="127.0.0.1", port=PORTS[kind], log_level="warning", access_log=False)
+        uvicorn.run(
+            app,
+            host="127.0.0.1",
+            port=PORTS[kind],
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=600,  # the line is idle while the other is asked
+        )
 
 
 def unguarded(product, principal, ref="latest", *, port="library", purpose="", mapping=None):
