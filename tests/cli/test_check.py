@@ -45,7 +45,7 @@ def test_a_good_product(home):
 
 
 def test_a_wrong_product_as_text(home):
-    edit(home / "dataproduct.odps.yaml", "status: draft", "statos: draft\nname: Other")
+    edit(home / "dataproduct.odps.yaml", "status: active", "statos: draft\nname: Other")
     result = run(check)
     assert result.exit_code == 2
     assert (
@@ -134,7 +134,7 @@ def test_json(home):
 
 
 def test_sarif(home):
-    edit(home / "dataproduct.odps.yaml", "status: draft", "name: Other")
+    edit(home / "dataproduct.odps.yaml", "status: active", "name: Other")
     (home / "transform/mo re.sql").write_text("SELECT 1 AS one\n")
     log = json.loads(run(check, "--format", "sarif").stdout)
     (made,) = log["runs"]
