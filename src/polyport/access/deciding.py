@@ -12,6 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from polyport.access import lifecycle
 from polyport.access.agreements import agreement, agreements, bare, history
 from polyport.descriptor import agreement as oaas
 from polyport.descriptor import yaml
@@ -20,7 +21,6 @@ from polyport.errors import (
     DescriptorError,
     NotFoundError,
     QueryError,
-    RetiredError,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Desk:
             RetiredError: The product is retired.
             StoreError: The journal cannot be written.
         """
-        self._open()
+        lifecycle.check_agreeable(self.product)
         whole = self.filled(document)
         if whole["status"] != "requested":
             raise QueryError(
@@ -214,16 +214,6 @@ class Desk:
             mine = {"teamId": team(self.product), "dataProductId": self.product.id}
             made["provider"] = {**mine, **provider}
         return bare(made) if _listed(made.get("customProperties")) else made
-
-    def _open(self) -> None:
-        status = self.product.status.casefold()
-        if status == "retired":
-            raise RetiredError(f"{self.product.id!r} is retired", where=self.product.id)
-        if status == "deprecated":
-            raise ConflictError(
-                f"{self.product.id!r} is deprecated and takes no new consumers",
-                where=self.product.id,
-            )
 
     def _write(
         self,
