@@ -119,16 +119,9 @@ def _told(each: Affected, *, names: bool) -> dict[str, Any]:
             for c in each.consumers
         ]
         shown["agreements"] = [
-            {"id": a.id, "consumer": consumer_of(a), "purpose": a.purpose} for a in each.agreements
+            {"id": a.id, "consumer": a.consumer_name, "purpose": a.purpose} for a in each.agreements
         ]
     return shown
-
-
-def consumer_of(agreement: Agreement) -> str:
-    """Whose agreement it is, for a person: `product:costs`, `ann`, `team finance`."""
-    if agreement.consumer:
-        return f"product:{agreement.consumer}"
-    return agreement.user or f"team {agreement.team}"
 
 
 def _concerns(change: Change, row: Mapping[str, Any]) -> bool:

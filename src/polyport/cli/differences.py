@@ -189,13 +189,13 @@ def _change(change: Change, place: str) -> None:
 
 def _concerned(each: Affected) -> None:
     """Who read what breaks, and to whom it was promised."""
-    from polyport.access.impact import DAYS, consumer_of
+    from polyport.access.impact import DAYS
 
     for one in each.consumers:
         told = f"{one.principal}: {console.plural(one.reads, 'read')}, last {one.last_at[:10]}"
         console.say(f"  breaks {_clean(told)}")
     for agreed in each.agreements:
-        told = f"{agreed.id} with {consumer_of(agreed)} for {agreed.purpose}"
+        told = f"{agreed.id} with {agreed.consumer_name} for {agreed.purpose}"
         console.say(f"  covered by the agreement {_clean(told)}")
     if not each.consumers and not each.agreements:
         console.say(console.dim(f"  nobody read it in {DAYS} days, and no agreement covers it"))
