@@ -61,9 +61,15 @@ class Identity:
             raise AuthenticationError(
                 f"the header Authorization is sent {len(given)} times", fix="send it once"
             )
-        return previewed(connection, self._known(_credential(given[0])))
+        return previewed(connection, self.authenticate(_credential(given[0])))
 
-    def _known(self, credential: str) -> Principal:
+    def authenticate(self, credential: str) -> Principal:
+        """The principal of an API key or an issuer's token.
+
+        Raises:
+            AuthenticationError: It is of no use.
+            StoreError: The journal cannot be read.
+        """
         if keys.is_key(credential) or self.issuers is None:
             return keys.authenticate(self.control, credential)
         return self.issuers.authenticate(credential)
@@ -89,18 +95,23 @@ def previewed(connection: HTTPConnection, known: Principal) -> tuple[Principal, 
     """
     purpose = _once(connection, "Polyport-Purpose") or ""
     asked = _once(connection, "Polyport-Role")
-    if asked is None:
-        return known, purpose
+    return (known if asked is None else preview(known, asked)), purpose
+
+
+def preview(known: Principal, asked: str) -> Principal:
+    """Whom the owner `known` asks as: `partner; studio=Warner%20Bros.`, roles (by comma) and attributes.
+
+    Raises:
+        AccessError: `known` is not the owner, or `asked` is not written as above.
+    """
     if OWNER_ROLE not in known.roles:
-        raise AccessError(
-            f"{known.id} may not ask as somebody else", fix="leave the header Polyport-Role out"
-        )
+        raise AccessError(f"{known.id} may not ask as somebody else", fix="leave Polyport-Role out")
     if asked == OWNER_ROLE:
-        return known, purpose
+        return known
     roles, _, rest = asked.partition(";")
     names = frozenset(unquote(name.strip()) for name in roles.split(",")) - {OWNER_ROLE, ""}
     name = f"{known.id} as {roles.strip()}"
-    return Principal(name, names, _attributes(rest), needs_agreement=False), purpose
+    return Principal(name, names, _attributes(rest), needs_agreement=False)
 
 
 def _credential(header: str) -> str:

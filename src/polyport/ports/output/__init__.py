@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from polyport.access import Open, View
-    from polyport.access.identity import Identify
+    from polyport.access.identity import Identify, Identity
+    from polyport.access.sql import OpenSql
     from polyport.descriptor.types import DataProduct, Port, SchemaObject
     from polyport.model import Snapshot
 
@@ -28,6 +29,8 @@ class OutputContext:
     """Who is asking, and for which purpose."""
     scratch: Path | None = None
     """A folder for what can be made again (caches); None: the system's temporary folder."""
+    sql: OpenSql | None = None
+    """For ports that take consumers' own SQL."""
 
     @property
     def objects(self) -> Mapping[str, SchemaObject]:
@@ -99,11 +102,61 @@ class Downloadable(Served, Protocol):
 
 
 @runtime_checkable
-class Snippets(Served, Protocol):
-    """A served port that says in more words than `client_line` how it is read."""
+class Snippets(OutputPort, Protocol):
+    """A port that says in more words than `client_line` how it is read."""
 
     def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
         """Name of a client (`python`, `pandas`, `duckdb`) -> lines that read `dataset` and run when pasted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a listener listens, and who is let in."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0: any that is free."""
+    certificate: Path | None = None
+    """The TLS certificate's PEM file, with its chain; None: no TLS."""
+    certificate_key: Path | None = None
+    """The PEM file of its private key; None: it is in `certificate`."""
+    identity: Identity | None = None
+    """Knows who asks; None: the owner, for only this machine can reach it."""
+    mesh: str = "mesh"
+    """The mesh's name: what SQL calls the database."""
+
+
+class Listener(Protocol):
+    """What listens for a protocol of its own, for all ports of one type on a node."""
+
+    port: int
+    """The one that it is bound to."""
+    note: str
+    """What its users should know of how it runs; empty where there is nothing."""
+
+    def close(self) -> None:
+        """End every connection, and all that was started; returns when it is done."""
+        ...
+
+
+@runtime_checkable
+class Listening(OutputPort, Protocol):
+    """A port with a protocol of its own."""
+
+    scheme: ClassVar[str]
+    """Of its addresses, `postgresql`: the `base_url` of `client_line` is `postgresql://127.0.0.1:8432`."""
+    offset: ClassVar[int]
+    """Its listener's port is by default that of HTTP plus this."""
+
+    @classmethod
+    def listen(cls, ports: Sequence[Self], at: Endpoint) -> Listener:
+        """Begin to answer for `ports`, those of all products, in threads of its own.
+
+        Raises:
+            ConfigurationError: The address or TLS cannot be used.
+            MissingExtraError: It needs a package that is not installed.
+        """
         ...
 
 
