@@ -146,9 +146,8 @@ def serve(kind: str, folder: Path) -> None:
         if kind == "bare":
             product.ledger.record_read = lambda _: None
             product.ledger.record_request = lambda _: None
-        app = server.create_app([product], identify=identify)
-        if kind == "bare":
             Product.open = unguarded
+        app = server.create_app([product], identify=identify)
         uvicorn.run(
             app,
             host="127.0.0.1",
@@ -161,7 +160,7 @@ def serve(kind: str, folder: Path) -> None:
 
 def unguarded(product, principal, ref="latest", *, port="library", purpose="", mapping=None):
     """What `Product.open` does besides asking who it is for."""
-    from polyport.access import View
+    from polyport.access import View, opening
 
     held = product.store.hold(product.spec.id, ref)
     return View(
@@ -174,7 +173,7 @@ def unguarded(product, principal, ref="latest", *, port="library", purpose="", m
         product.store.files,
         product.ledger.record_read,
         release=lambda: held.__exit__(None, None, None),
-        keyed=product._keyed,  # noqa: SLF001
+        keyed=lambda of, dataset: opening.keyed_index(product, of, dataset),
         results=product.results,
         mapping=mapping,
     )

@@ -106,7 +106,7 @@ def test_a_broken_step_fails_and_an_interrupt_aborts(product, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("polyport.product.build", interrupted)
+    monkeypatch.setattr("polyport.pipeline.running.build", interrupted)
     with pytest.raises(KeyboardInterrupt):
         product.build()
     assert told(product)[-1]["eventType"] == "ABORT"
