@@ -1,5 +1,6 @@
-"""API keys: who a program or a person is, by a secret that is shown once and kept as its digest only.
+"""API keys: who a program or a person is, by a secret that is shown once and never kept.
 
+What it is checked by is kept: its digest, and a SCRAM verifier for protocols that prove a password without sending it.
 A key reads `pp_<12 hex digits: its id>_<43 characters: 256 random bits>`. Keys are entries of the journal, so that one
 revoked by any process stops the next request of each.
 """
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from polyport.access import scram as scrams
+from polyport.access.scram import Scram
 from polyport.errors import AuthenticationError, ConfigurationError, NotFoundError
 from polyport.model import OWNER, OWNER_ROLE, Principal
 
@@ -35,14 +38,23 @@ _NOBODY = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """What one secret is checked by."""
+
+    digest: str = field(repr=False)
+    """SHA-256 of it, in hexadecimal digits."""
+    scram: str = field(repr=False)
+    """Its SCRAM-SHA-256 verifier; empty: it was made before there were any, and is taken over HTTP only."""
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One API key as it stands; its secret is nowhere."""
 
     id: str
     principal: str
     """The id of the principal that it stands for."""
-    digest: str = field(repr=False)
-    """SHA-256 of the secret, in hexadecimal digits."""
+    secret: Secret
     created: datetime
     roles: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()
@@ -51,8 +63,8 @@ class Key:
     note: str = ""
     revoked: datetime | None = None
     rotated: datetime | None = None
-    before: str = field(default="", repr=False)
-    """The digest of the secret before the last rotation."""
+    before: Secret | None = None
+    """The secret before the last rotation, where it was given a grace."""
     before_until: datetime | None = None
     """Until when that one works, too."""
 
@@ -61,6 +73,13 @@ class Key:
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and now >= self.expires else "active"
+
+    def secrets(self, now: datetime) -> tuple[Secret, ...]:
+        """The secrets that work at `now`: one; two, in the grace of a rotation; none, once it is of no use."""
+        if self.state(now) != "active":
+            return ()
+        graced = self.before_until is not None and now < self.before_until
+        return (self.secret, self.before) if graced and self.before else (self.secret,)
 
     @property
     def owns(self) -> bool:
@@ -72,7 +91,7 @@ class Key:
         return Principal(self.principal, self.roles, self.attributes, self.teams)
 
     def record(self, now: datetime) -> dict[str, Any]:
-        """What may be told of it: all but the digests."""
+        """What may be told of it: all but what its secrets are checked by."""
         return {
             "id": self.id,
             "principal": self.principal,
@@ -112,11 +131,12 @@ def create(
         raise ConfigurationError(
             f"a key that expires at {expires.isoformat()} would never work", fix="90d, or a date"
         )
-    secret = secrets.token_urlsafe(32)
+    name, who = secrets.token_hex(6), _named("principal", principal.id)
+    secret, text = _made(name, who)
     key = Key(
-        secrets.token_hex(6),
-        _named("principal", principal.id),
-        _digest(secret),
+        name,
+        who,
+        secret,
         now,
         _names("role", principal.roles),
         _names("team", principal.teams),
@@ -128,7 +148,7 @@ def create(
         raise ConfigurationError(
             f"the principal {OWNER.id!r} is the owner", fix=f"another name, or --role {OWNER_ROLE}"
         )
-    return _write(control, key, by), f"pp_{key.id}_{secret}"
+    return _write(control, key, by), text
 
 
 def keys(control: Control) -> Mapping[str, Key]:
@@ -168,16 +188,16 @@ def rotate(
     state = key.state(now)
     if state != "active":
         raise ConfigurationError(f"the key {key.id} is {state}", fix="create another")
-    secret = secrets.token_urlsafe(32)
+    secret, text = _made(key.id, key.principal)
     graced = grace > timedelta(0)
     fresh = replace(
         key,
-        digest=_digest(secret),
+        secret=secret,
         rotated=now,
-        before=key.digest if graced else "",
+        before=key.secret if graced else None,
         before_until=now + grace if graced else None,
     )
-    return _write(control, fresh, by), f"pp_{key.id}_{secret}"
+    return _write(control, fresh, by), text
 
 
 def revoke(control: Control, name: str, *, by: str) -> Key:
@@ -208,14 +228,53 @@ def authenticate(control: Control, text: str, *, now: datetime | None = None) ->
     found = _TEXT.fullmatch(text)
     key = keys(control).get(found[1]) if found else None
     given = _digest(found[2] if found else "")
-    now = now or datetime.now(UTC)
-    right = hmac.compare_digest(given, key.digest if key else _NOBODY)
-    graced = key is not None and key.before_until is not None and now < key.before_until
-    right |= hmac.compare_digest(given, key.before if key and graced else _NOBODY)
-    if key is None or not right or key.state(now) != "active":
-        raise AuthenticationError(
-            "the key is not accepted", fix="ask whoever gave it: it is wrong, expired or revoked"
+    working = key.secrets(now or datetime.now(UTC)) if key else ()
+    right = [hmac.compare_digest(given, digest) for digest in _digests(working)]
+    if key is None or not any(right):
+        raise refused()
+    return key.as_principal()
+
+
+def refused() -> AuthenticationError:
+    """What is said of any key that is of no use."""
+    return AuthenticationError(
+        "the key is not accepted", fix="ask whoever gave it: it is wrong, expired or revoked"
+    )
+
+
+def scram(control: Control, principal: str, *, now: datetime | None = None) -> Scram | None:
+    """What a client that says it is `principal` proves one of its keys by; None where none of them works now.
+
+    Answer a principal without one as any other, with `polyport.access.scram.salt`, and refuse its proof: nobody is told
+    who has keys. A proof that fits gives the principal by `Identity.by_key_id`.
+
+    Raises:
+        StoreError: The journal cannot be read.
+    """
+    at = now or datetime.now(UTC)
+    theirs = [key for key in keys(control).values() if key.principal == principal]
+    found = [(key.id, s.scram) for key in theirs for s in key.secrets(at) if s.scram]
+    verifiers = tuple(scrams.read(name, kept) for name, kept in found)
+    return Scram(scrams.salt(principal), scrams.ITERATIONS, verifiers) if verifiers else None
+
+
+def proved(
+    control: Control, name: str, stored: bytes | None = None, *, now: datetime | None = None
+) -> Principal:
+    """Who comes with the key `name`, whose secret with the SCRAM StoredKey `stored` (None: the newest) was proved.
+
+    Raises:
+        AuthenticationError: It is of no use by now.
+        StoreError: The journal cannot be read.
+    """
+    key = keys(control).get(name)
+    working = key.secrets(now or datetime.now(UTC)) if key else ()
+    if stored is not None:
+        working = tuple(
+            s for s in working if s.scram and scrams.read(name, s.scram).stored == stored
         )
+    if key is None or not working:
+        raise refused()
     return key.as_principal()
 
 
@@ -260,6 +319,19 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         ) from None
 
 
+def _made(name: str, principal: str) -> tuple[Secret, str]:
+    """A new secret of the key `name`, and the key's text."""
+    secret = secrets.token_urlsafe(32)
+    text = f"pp_{name}_{secret}"
+    return Secret(_digest(secret), scrams.made(text, principal)), text
+
+
+def _digests(working: tuple[Secret, ...]) -> tuple[str, str]:
+    """Two, however many work: whether there are any is not told by the time it takes."""
+    first, second, *_ = (*(secret.digest for secret in working), _NOBODY, _NOBODY)
+    return first, second
+
+
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -267,12 +339,14 @@ def _digest(secret: str) -> str:
 def _write(control: Control, key: Key, by: str) -> Key:
     document = {
         "principal": key.principal,
-        "digest": key.digest,
+        "digest": key.secret.digest,
+        "scram": key.secret.scram,
         "roles": sorted(key.roles),
         "teams": sorted(key.teams),
         "attributes": dict(key.attributes),
         "note": key.note,
-        "before": key.before,
+        "before": key.before.digest if key.before else "",
+        "before_scram": key.before.scram if key.before else "",
         **{name: _text(getattr(key, name)) for name in _TIMES},
     }
     control.journal.append("key", key.id, document, by=by)
@@ -285,15 +359,16 @@ _TIMES = ("created", "expires", "revoked", "rotated", "before_until")
 def _key(entry: Entry) -> Key:
     said = entry.document
     times = {name: datetime.fromisoformat(said[name]) for name in _TIMES if said[name]}
+    before = Secret(said["before"], said.get("before_scram", "")) if said["before"] else None
     return Key(
         entry.name,
         said["principal"],
-        said["digest"],
+        Secret(said["digest"], said.get("scram", "")),
         roles=frozenset(said["roles"]),
         teams=frozenset(said["teams"]),
         attributes=said["attributes"],
         note=said["note"],
-        before=said["before"],
+        before=before,
         **times,
     )
 

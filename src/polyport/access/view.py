@@ -14,7 +14,7 @@ from polyport.access.statements import Measure, Order
 from polyport.errors import AccessError, NotFoundError, QueryError, SizeError
 from polyport.expression import And, quote
 from polyport.expression import columns as named_columns
-from polyport.model import LATEST, Files
+from polyport.model import LATEST, Files, Query, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from polyport.engine import Engine
     from polyport.engine.keyed import KeyedIndex
     from polyport.expression import Expression
-    from polyport.model import Dataset, Principal, Read, Ref, Relation, Snapshot
+    from polyport.model import Dataset, Principal, Read, Ref, Snapshot
 
 
 SMALL = 1_001
@@ -304,6 +304,35 @@ class View:
         meter = self._meter(dataset, tuple(columns))
         meter.rows, meter.bytes = rows, size
         meter.finish("ok")
+
+    def sight(self, dataset: str) -> str:
+        """A digest of what the principal sees of `dataset`; `-` where that is nothing."""
+        return self._class(self.dataset(dataset))
+
+    def relation(self, dataset: str) -> Relation:
+        """The secured relation, for the engine behind `polyport.access.sql`; a port has no use for it.
+
+        Raises:
+            NotFoundError, AccessError: As `schema`.
+        """
+        return self._secure(dataset)[0]
+
+    def changed(self, before: View, dataset: str) -> Relation:
+        """As `relation`, of what `changes` gives.
+
+        Raises:
+            NotFoundError, AccessError: As `schema`, for either view.
+        """
+        old, new = before.schema(dataset), self.schema(dataset)
+        sql = statements.changes(
+            self._common_key(before, dataset), tuple(old.names), tuple(new.names)
+        )
+        theirs = statements.renamed(before.relation(dataset), "b")
+        return Relation(Query(sql, {"_after": self.relation(dataset), "_before": theirs}))
+
+    def meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
+        """What counts one read of `dataset`, and records it once."""
+        return self._meter(dataset, columns)
 
     def _secure(self, dataset: str) -> tuple[Relation, Mapping[str, str]]:
         if dataset not in self._secured:

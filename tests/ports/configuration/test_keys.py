@@ -54,6 +54,7 @@ def test_the_life_of_a_key(client, as_, role):
     assert created in listed.json()["keys"]
     assert first[-43:] not in listed.text
     assert "digest" not in listed.text
+    assert "scram" not in listed.text.lower()
     assert client.get(f"{KEYS}/{name}", headers=who).json() == created
 
     reply = client.send("POST", f"{KEYS}/{name}/rotate", headers=who, json={"grace": "1h"})

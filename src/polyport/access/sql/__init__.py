@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
+from polyport.errors import QueryError
 from polyport.model import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 Dialect: TypeAlias = Literal["duckdb", "postgres"]
 """`duckdb`: the engine's own. `postgres`: with PostgreSQL's functions where they differ, and its integer division."""
+
+
+class CancelledError(QueryError):
+    """The statement was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,10 @@ class Session(Protocol):
         """Each statement sees what is current, again."""
         ...
 
+    def datasets(self) -> Mapping[str, Sequence[str]]:
+        """Product -> its datasets that the principal may see anything of."""
+        ...
+
     def describe(self, sql: str, parameters: Sequence[str] = ()) -> Described:
         """What `sql` gives; `parameters`: SQL types of `$1`, `$2`, ..., empty for those to be found.
 
@@ -93,7 +102,7 @@ class Session(Protocol):
         ...
 
     def cancel(self) -> None:
-        """End the statements that run or whose answers are being read: they raise QueryError. For any thread."""
+        """End the statements that run or whose answers are being read: they raise CancelledError. For any thread."""
         ...
 
     def close(self) -> None:
@@ -115,8 +124,9 @@ class OpenSql(Protocol):
         *,
         purpose: str = "",
         dialect: Dialect = "duckdb",
+        mesh: bool = False,
     ) -> Session:
-        """A session of `principal` in which the port's own product needs no schema.
+        """A session of `principal` in which the port's own product needs no schema; `mesh`: that of no product.
 
         Whoever may read nothing gets a session all the same: each statement that names a dataset says why.
 

@@ -1,0 +1,332 @@
+"""What consumers' SQL may say: an allow-list on the engine's own syntax tree.
+
+The tree is the engine's, so that nothing can read otherwise here than it runs there. Every kind of node, every function
+and every table has to be known; whatever is not, is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+import duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+Name: TypeAlias = tuple[str, ...]
+"""A table as it was written: its parts, `("films",)` or `("movie-popularity", "movies")`."""
+
+MOST_CHARACTERS = 1_000_000
+QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+TABLES = {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT"}
+EXPRESSIONS = {
+    "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION", "LAMBDA",
+    "LAMBDA_REF", "OPERATOR", "PARAMETER", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", "WINDOW",
+}  # fmt: skip
+PARTS = {
+    "ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER",
+    "ORDER_DEFAULT", "ASCENDING", "DESCENDING", "INVALID",
+}  # fmt: skip
+SHOWS = {"DESCRIBE", "SUMMARY"}
+TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "json_each", "json_tree", "repeat", "repeat_row"}  # fmt: skip
+CHANGES = ("polyport", "changes")
+"""The one function of ours: `polyport.changes('films', 41, 42)`, a table for each three arguments."""
+
+
+class RefusedError(Exception):
+    """The statement says what no consumer may; `fix` tells what it can say instead."""
+
+    def __init__(self, message: str, fix: str = "", position: int = -1) -> None:
+        super().__init__(message)
+        self.message, self.fix, self.position = message, fix, position
+
+
+@dataclass(slots=True)
+class Checked:
+    """A statement that may run."""
+
+    sql: str
+    tables: list[Name] = field(default_factory=list)
+    """The datasets and other tables that it names, each once; not those that it defines itself."""
+    columns: set[str] = field(default_factory=set)
+    """Every name that is used as a column, in lower case: those of the datasets are among them."""
+    star: bool = False
+    """Whether it takes all columns of something."""
+    hints: dict[int, str] = field(default_factory=dict)
+    """For parameters, by number: a SQL type, or `.column` for that of a column they are compared with."""
+    parameters: int = 0
+    """The highest number of a parameter."""
+
+
+@cache
+def functions() -> frozenset[str]:
+    """The names of all functions, aggregates and operators that consumers may call."""
+    text = files(__package__ or "").joinpath("functions.txt").read_text("utf-8")
+    return frozenset(
+        word for line in text.splitlines() if not line.startswith("#") for word in line.split()
+    )
+
+
+def check(con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = ()) -> Checked:
+    """The statement `sql`, if it is one SELECT that says nothing but what consumers may; `own`: macros of ours.
+
+    Raises:
+        RefusedError: It is not.
+        duckdb.Error: The engine cannot read it.
+    """
+    if len(sql) > MOST_CHARACTERS:
+        raise RefusedError(
+            f"the statement has {len(sql):,} characters", f"at most {MOST_CHARACTERS:,}"
+        )
+    found = con.extract_statements(sql)
+    if len(found) != 1:
+        many = f"{len(found)} statements" if found else "no statement"
+        raise RefusedError(f"there is {many}", "one SELECT")
+    if found[0].type != duckdb.StatementType.SELECT:
+        said = found[0].type.name.replace("_", " ")
+        fix = "one SELECT"
+        if said == "MULTI":
+            said, fix = (
+                "a PIVOT whose columns are not listed",
+                "PIVOT films ON year IN (1990, 2000) USING ...",
+            )
+        raise RefusedError(f"{said} is not for consumers: data products are read", fix)
+    text = found[0].query
+    rows = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
+    tree = json.loads(rows[0][0])
+    if tree.get("error"):
+        _unserialised(tree)
+    guard = _Guard(Checked(text), functions() | TABLE_FUNCTIONS | set(own))
+    try:
+        for statement in tree["statements"]:
+            guard.walk(statement, frozenset())
+        guard.found.star |= bool(
+            guard.found.columns & guard.called
+        )  # a table's name is its whole row
+    except RecursionError:
+        raise RefusedError("the statement is nested too deeply", "fewer levels") from None
+    if guard.rewritten:
+        rows = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
+        guard.found.sql = rows[0][0]
+    return guard.found
+
+
+def _unserialised(tree: Mapping[str, Any]) -> NoReturn:
+    message = str(tree.get("error_message", "")).splitlines()
+    raise RefusedError(
+        message[0] if message else "the statement cannot be read",
+        "one SELECT",
+        int(tree.get("position") or -1),
+    )
+
+
+@dataclass(slots=True)
+class _Guard:
+    """Walks one tree. `defined`: the names of common table expressions that are in sight at a place."""
+
+    found: Checked
+    functions: frozenset[str]
+    rewritten: bool = False
+    called: set[str] = field(default_factory=set)
+    """What tables are called in the statement, in lower case."""
+
+    def walk(self, node: Any, defined: frozenset[str]) -> None:
+        if isinstance(node, list):
+            for each in node:
+                self.walk(each, defined)
+        elif isinstance(node, dict):
+            self._known(node)
+            defined = self._define(node, defined)
+            self._node(node, defined)
+            for name, child in node.items():
+                if name != "cte_map":
+                    self.walk(child, defined)
+
+    def _define(self, node: dict[str, Any], defined: frozenset[str]) -> frozenset[str]:
+        """What is in sight within `node`: an expression sees those before it, and itself only where it recurs."""
+        for entry in (node.get("cte_map") or {}).get("map") or ():
+            name, body = str(entry["key"]).lower(), entry["value"]
+            recurs = (body.get("query_node") or {}).get("type") == "RECURSIVE_CTE_NODE"
+            self.walk(body, defined | {name} if recurs else defined)
+            defined |= {name}
+        return defined
+
+    def _known(self, node: dict[str, Any]) -> None:
+        kind, what = node.get("class"), node.get("type")
+        if kind is not None:
+            known = kind in EXPRESSIONS
+        elif isinstance(what, str):
+            known = what in QUERY_NODES | TABLES | PARTS or (what == "SHOW_REF" and _shows(node))
+        else:
+            known = True
+        if not known:
+            said = str(kind or what).replace("_NODE", "").replace("_QUERY", "").replace("_", " ")
+            raise RefusedError(
+                f"{said} is not for consumers", "one SELECT over datasets", _at(node)
+            )
+
+    def _node(self, node: dict[str, Any], defined: frozenset[str]) -> None:
+        match node.get("class") or node.get("type"):
+            case "BASE_TABLE":
+                self._table(node, defined)
+            case "TABLE_FUNCTION":
+                self._table_function(node)
+            case "FUNCTION" | "WINDOW":
+                self._function(node)
+            case "COLUMN_REF":
+                self.found.columns.update(str(n).lower() for n in node["column_names"])
+            case "STAR":
+                self.found.star = True
+            case "JOIN":
+                self.found.star |= node.get("ref_type") == "NATURAL"
+                self.found.columns.update(str(n).lower() for n in node.get("using_columns") or ())
+            case "PIVOT":
+                self.found.columns.update(str(n).lower() for n in node.get("groups") or ())
+            case "TYPE":
+                if len(_path(node)) > 1:
+                    raise RefusedError(
+                        "a type has no schema", "a plain type, such as DECIMAL(18, 2)", _at(node)
+                    )
+            case "PARAMETER":
+                self._parameter(node)
+            case "COMPARISON" | "BETWEEN" | "OPERATOR" | "CAST" | "LIMIT_MODIFIER":
+                self.found.hints = {**_hints(node), **self.found.hints}
+
+    def _table(self, node: dict[str, Any], defined: frozenset[str]) -> None:
+        path = _path(node)
+        written = [
+            node.get(k) for k in ("catalog_name", "schema_name", "table_name") if node.get(k)
+        ]
+        if not path or (written and list(path) != written):
+            raise RefusedError(
+                "a table without a name that can be read", "the name of a dataset", _at(node)
+            )
+        self.called.add(str(node.get("alias") or path[-1]).lower())
+        when = node.get("at_clause")
+        if len(path) == 1 and path[0].lower() in defined:
+            if when:
+                raise RefusedError(f"{path[0]} has no snapshots: it is defined here", "", _at(node))
+            return
+        if when:
+            path = (*path[:-1], f"{path[-1]}@{_moment(when, node)}")
+            del node["at_clause"]
+            self._rename(node, path)
+        if path not in self.found.tables:
+            self.found.tables.append(path)
+
+    def _rename(self, node: dict[str, Any], path: Name) -> None:
+        node["qualified_name"] = {"path": list(path)}
+        node["table_name"], node["schema_name"] = path[-1], path[-2] if len(path) > 1 else ""
+        self.rewritten = True
+
+    def _table_function(self, node: dict[str, Any]) -> None:
+        call = node["function"]
+        path = tuple(p.lower() for p in _path(call))
+        if path == CHANGES:
+            name = ":".join(("changes", *_constants(call)))
+            table = {
+                "type": "BASE_TABLE",
+                "alias": node.get("alias", ""),
+                "sample": node.get("sample"),
+            }
+            node.clear()
+            node.update(table)
+            self._rename(node, (CHANGES[0], name))
+            self.found.tables.append((CHANGES[0], name))
+            return
+        if len(path) != 1 or path[0] not in TABLE_FUNCTIONS:
+            raise RefusedError(
+                f"the table function {'.'.join(path)} is not for consumers",
+                f"a dataset; or {', '.join(sorted(TABLE_FUNCTIONS))}",
+                _at(node),
+            )
+
+    def _function(self, node: dict[str, Any]) -> None:
+        path = _path(node) or (str(node.get("function_name", "")),)
+        name = path[-1].lower()
+        if path[:-1] not in ((), ("pg_catalog",)) or name not in self.functions:
+            near = get_close_matches(name, self.functions, 1)
+            raise RefusedError(
+                f"there is no function {'.'.join(path)} for consumers",
+                f"did you mean {near[0]}?" if near else "",
+                _at(node),
+            )
+
+    def _parameter(self, node: dict[str, Any]) -> None:
+        number = str(node.get("identifier", ""))
+        if not number.isdecimal():
+            raise RefusedError(
+                f"the parameter ${number} has a name", "numbers: $1, $2; or ?", _at(node)
+            )
+        self.found.parameters = max(self.found.parameters, int(number))
+
+
+def _path(node: Mapping[str, Any]) -> Name:
+    return tuple(map(str, (node.get("qualified_name") or {}).get("path") or ()))
+
+
+def _at(node: Mapping[str, Any]) -> int:
+    """Where a node begins in the statement, in bytes; -1: not known."""
+    at = node.get("query_location", -1)
+    return at if isinstance(at, int) and 0 <= at < MOST_CHARACTERS * 4 else -1
+
+
+def _shows(node: Mapping[str, Any]) -> bool:
+    """Whether a SHOW describes a query, which is walked as any other."""
+    return node.get("show_type") in SHOWS and bool(node.get("query")) and not _path(node)
+
+
+def _moment(clause: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    said = _constant(clause.get("expr") or {})
+    if said is None:
+        raise RefusedError("AT needs a snapshot", "films AT (VERSION => 41), or a time", _at(node))
+    return said
+
+
+def _constants(call: Mapping[str, Any]) -> Sequence[str]:
+    """The arguments of `polyport.changes`: a dataset, and one or two snapshots."""
+    said = [_constant(a.get("expression") or {}) for a in call.get("arguments") or ()]
+    values = [v for v in said if v is not None]
+    if len(values) != len(said) or not 2 <= len(values) <= 3:  # noqa: PLR2004 - dataset, before, after
+        raise RefusedError(
+            "polyport.changes takes a dataset and one or two snapshots, as constants",
+            "polyport.changes('films', 41, 42)",
+            _at(call),
+        )
+    return values
+
+
+def _constant(node: Mapping[str, Any]) -> str | None:
+    if node.get("class") == "CAST":  # TIMESTAMP '2026-01-01'
+        return _constant(node.get("child") or {})
+    literal = node.get("literal") or {}
+    text = literal.get("text")
+    return str(text) if node.get("class") == "CONSTANT" and text is not None else None
+
+
+def _hints(node: Mapping[str, Any]) -> dict[int, str]:
+    """What the place of a parameter says of its type."""
+    match node.get("class") or node.get("type"):
+        case "CAST":
+            child, kind = node.get("child") or {}, node.get("type_expr") or {}
+            return {n: str(kind.get("type_name", "")).upper() for n in _numbers([child])}
+        case "LIMIT_MODIFIER":
+            return dict.fromkeys(_numbers([node.get("limit"), node.get("offset")]), "BIGINT")
+        case _:
+            sides = [
+                *(node.get(k) for k in ("left", "right", "input", "lower", "upper")),
+                *(node.get("children") or ()),
+            ]
+            columns = [s["column_names"][-1] for s in sides if s and s.get("class") == "COLUMN_REF"]
+            return dict.fromkeys(_numbers(sides), f".{columns[0]}") if columns else {}
+
+
+def _numbers(nodes: Sequence[Mapping[str, Any] | None]) -> Iterator[int]:
+    for node in nodes:
+        if node and node.get("class") == "PARAMETER" and str(node.get("identifier")).isdecimal():
+            yield int(node["identifier"])

@@ -1,0 +1,58 @@
+"""The process that workers are forked from: the engine is loaded once, nothing is open, and no secret is in reach."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import socket
+import sys
+
+from polyport.engine.walled import worker
+
+CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
+
+
+def main() -> None:
+    """Fork a worker for each socket that comes over file descriptor 0; end where that closes."""
+    # Where the machine allows it: no network for any worker, and no rights over others' files even for root.
+    ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC)
+    control = socket.socket(fileno=os.dup(0))
+    while True:
+        ready, _, _ = select.select([control], [], [], 1.0)
+        _reap()
+        if not ready:
+            continue
+        message, ends, _, _ = socket.recv_fds(control, 16, 1)
+        if not message:
+            return
+        _fork(control, socket.socket(fileno=ends[0]))
+
+
+def _fork(control: socket.socket, end: socket.socket) -> None:
+    keeper = os.getpid()
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            control.close()
+            worker.run(end, keeper)
+            status = 0
+        finally:
+            os._exit(status)
+    end.close()
+    handle = os.pidfd_open(process)
+    socket.send_fds(control, [process.to_bytes(8, "little")], [handle])
+    os.close(handle)
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return
+
+
+if __name__ == "__main__":
+    main()
