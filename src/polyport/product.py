@@ -18,10 +18,12 @@ from polyport.access.identity import local_owner
 from polyport.access.limits import Requests
 from polyport.access.opening import Door
 from polyport.access.results import Results
+from polyport.access.sql.opening import SqlDoor
 from polyport.descriptor.environment import resolve
 from polyport.descriptor.types import Surroundings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
+from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError, StoreError
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
@@ -66,6 +68,10 @@ class Product:
     """Gives another product of the mesh by its id."""
     around: Callable[[], Surroundings] = Surroundings
     """Gives the mesh around it."""
+    near: Callable[[], Mapping[str, Product]] = dict
+    """Gives all products of the mesh that can be read, by their ids."""
+    workers: Workers | None = None
+    """Who runs consumers' own SQL; made when it is needed."""
     lineage_target: lineage.Target | None = field(default_factory=lambda: lineage.Target.of({}))
     """Where lineage is sent to besides the journal; None: nowhere."""
     opened: list[OutputPort] = field(default_factory=list)
@@ -139,6 +145,8 @@ class Product:
             ending.callback(self.ledger.close)
             if self.keyed is not None:
                 ending.callback(self.keyed.close)
+            if self.workers is not None:
+                ending.callback(self.workers.close)
             for port in self.opened:
                 if isinstance(port, Closing):
                     ending.callback(port.close)
@@ -303,7 +311,7 @@ class Product:
 
     def ports(self, identify: Identify = local_owner) -> list[OutputPort]:
         """The output ports of the descriptor, each given what is promised and one way to the rows."""
-        made = making.outputs(self.spec, self._door, identify, self._scratch())
+        made = making.outputs(self.spec, self._door, self._sql_door, identify, self._scratch())
         self.opened += made
         return made
 
@@ -343,6 +351,14 @@ class Product:
 
     def _door(self, port: str, spec: Port | None) -> Door:
         return Door(self, self.open, port, spec)
+
+    def _sql_door(self, spec: Port) -> SqlDoor:
+        if self.workers is None:
+            self.workers = Workers(scratch=self.state / "scratch" / "sql")
+        return SqlDoor(self, spec, self._near, self.workers, self.around().name or "mesh")
+
+    def _near(self) -> Mapping[str, Product]:
+        return {**self.near(), self.spec.id: self}
 
     def _pushed(self) -> list[Pushed]:
         return [port for port in self.ports() if isinstance(port, Pushed)]

@@ -74,7 +74,7 @@ def view(
         LimitError: The principal asks more often than it may.
     """
     lifecycle.check_served(kept.spec, principal, port)
-    rows_limit = _limited(kept, principal)
+    count(kept, principal)
     position = kept.control.position()
     admissions = configuration.admissions(kept.control, kept.spec, kept.clock)
     admission = admissions.admit(principal, port, purpose)
@@ -95,7 +95,7 @@ def view(
         results=kept.results,
         mapping=mapping,
         refusal=_refusal(kept.spec, principal, admission),
-        rows_limit=rows_limit,
+        rows_limit=_rows_limit(kept, principal),
         still=Standing(
             admissions,
             admission,
@@ -184,14 +184,28 @@ def salt(state: Path, product: str) -> str:
     return path.read_text("ascii")
 
 
-def _limited(kept: Kept, principal: Principal) -> int:
-    """Count a request of `principal`, and give how many rows it may read at once; 0: any number."""
-    if principal.owns(kept.spec.id) or not principal.needs_agreement:
+def count(kept: Kept, principal: Principal) -> None:
+    """Count a request of `principal`.
+
+    Raises:
+        LimitError: It asks more often than it may.
+    """
+    if not _free(kept, principal):
+        most = configuration.running_settings(kept.control, kept.spec).requests_per_minute
+        if most:
+            kept.requests.count(principal.id, most, where=kept.spec.id)
+
+
+def _rows_limit(kept: Kept, principal: Principal) -> int:
+    """How many rows `principal` may read at once; 0: any number."""
+    if _free(kept, principal):
         return 0
-    limits = configuration.running_settings(kept.control, kept.spec)
-    if limits.requests_per_minute:
-        kept.requests.count(principal.id, limits.requests_per_minute, where=kept.spec.id)
-    return limits.rows_per_read
+    return configuration.running_settings(kept.control, kept.spec).rows_per_read
+
+
+def _free(kept: Kept, principal: Principal) -> bool:
+    """Whether no limit holds: for the owner, and its previews."""
+    return principal.owns(kept.spec.id) or not principal.needs_agreement
 
 
 def _refusal(
@@ -212,4 +226,4 @@ def _leave(held: AbstractContextManager[Snapshot]) -> None:
     held.__exit__(None, None, None)
 
 
-__all__ = ["Door", "Kept", "keyed_index", "policy", "salt", "view"]
+__all__ = ["Door", "Kept", "count", "keyed_index", "policy", "salt", "view"]

@@ -78,6 +78,7 @@ def settings(value: Mapping[str, Any]) -> Settings:
         agreements=access.get("agreements", "required"),
         requests_per_minute=limits.get("requests_per_minute", 0),
         rows_per_read=limits.get("rows_per_read", 0),
+        sql=limits.get("sql", {}),
         document=value,
     )
 

@@ -248,6 +248,8 @@ class Settings:
     """`limits.requests_per_minute`: of one principal; 0: any number."""
     rows_per_read: int = 0
     """`limits.rows_per_read`: how many rows one read may give; 0: any number."""
+    sql: Mapping[str, Any] = field(default_factory=dict)
+    """`limits.sql`: what one statement of consumers' own SQL may take; see `polyport.engine.walled.pool.Walls`."""
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

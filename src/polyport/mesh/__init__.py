@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -13,6 +14,7 @@ from polyport import descriptor
 from polyport.descriptor import glossary
 from polyport.descriptor.environment import resolve
 from polyport.descriptor.types import Surroundings
+from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, NotFoundError, PolyportError
 from polyport.pipeline.lineage import Target
 from polyport.product import Product
@@ -45,6 +47,10 @@ class Mesh:
     lineage: Target | None = None
     """Where lineage is sent to; None: nowhere."""
     _loaded: dict[str, Product] = field(default_factory=dict)
+    _workers: Workers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._workers = Workers(scratch=self.state / "scratch" / "sql")
 
     @classmethod
     def find(cls, folder: Path | str = ".") -> Mesh:
@@ -104,8 +110,18 @@ class Mesh:
                 neighbour=self.product,
             )
             self._loaded[name].around = partial(self.around, name)
+            self._loaded[name].near = self.readable
+            self._loaded[name].workers = self._workers
             self._loaded[name].lineage_target = self.lineage or Target.of({})
         return self._loaded[name]
+
+    def readable(self) -> Mapping[str, Product]:
+        """All products by their ids, but for those whose files are wrong."""
+        found = {}
+        for name in self.homes:
+            with suppress(PolyportError):  # `around` names it
+                found[name] = self.product(name)
+        return found
 
     def around(self, product: str) -> Surroundings:
         """The mesh as it surrounds `product`; a neighbour whose files are wrong is named, not raised."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from polyport.access import Open, View
     from polyport.access.identity import Identify
+    from polyport.access.sql import OpenSql
     from polyport.descriptor.types import DataProduct, Port
     from polyport.model import Ref
     from polyport.ports.input import InputPort
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _MANAGEMENT: tuple[Group, ...] = ("information", "configuration")
 
 
+SqlDoors: TypeAlias = "Callable[[Port], OpenSql]"
+"""Gives the one way to SQL for an output port."""
 Doors: TypeAlias = "Callable[[str, Port | None], Open]"
 """Gives the one way to the rows for a port of the product, by its name and, of an output port, what is declared."""
 
@@ -74,7 +77,7 @@ def taken(product: DataProduct) -> frozenset[str]:
 
 
 def outputs(
-    product: DataProduct, doors: Doors, identify: Identify, scratch: Path
+    product: DataProduct, doors: Doors, sql: SqlDoors, identify: Identify, scratch: Path
 ) -> list[OutputPort]:
     """The output ports, each given what is promised and one way to the rows.
 
@@ -86,7 +89,12 @@ def outputs(
         where = f"ports.{spec.name}"
         settings, _ = resolve(dict(spec.settings), home=product.home, where=where)
         context = OutputContext(
-            product, replace(spec, settings=settings), doors(spec.name, spec), identify, scratch
+            product,
+            replace(spec, settings=settings),
+            doors(spec.name, spec),
+            identify,
+            scratch,
+            sql(spec),
         )
         made.append(load("output", spec.type, where=spec.name)(context))
     return made
@@ -105,4 +113,4 @@ def management(
     return made
 
 
-__all__ = ["Doors", "inputs", "management", "outputs", "taken"]
+__all__ = ["Doors", "SqlDoors", "inputs", "management", "outputs", "taken"]

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from polyport.access.sql import Answer, CancelledError, Described
 from polyport.access.sql.told import SCHEMA, Teller, carried
-from polyport.engine.walled.pool import Named, Silent, Universe
+from polyport.engine.walled.pool import Named, Universe, size
+from polyport.engine.walled.protocol import Silent
 from polyport.errors import AccessError, NotFoundError, PolyportError, QueryError, SizeError
 from polyport.model import LATEST
 
@@ -210,20 +211,23 @@ class WalledSession:
 
     def _ended(self, worker: Worker, error: Silent) -> PolyportError:
         """Why a worker did not answer; it is ended and returned."""
-        cancelled = worker in self._cancelled
+        why = self._why(worker, error)
         worker.kill()
         self._return(worker)
-        if cancelled:
+        return why
+
+    def _why(self, worker: Worker, error: Silent) -> PolyportError:
+        if worker in self._cancelled:
             return CancelledError("the statement was cancelled")
         if error.late:
             return SizeError(
                 f"the statement took longer than {self.walls.seconds:g} seconds",
-                where="sql.seconds",
+                where="limits.sql.seconds",
                 fix="ask for less: filter first, or read page by page",
             )
         return SizeError(
             "the statement's worker ended: it took more memory or nesting than a statement may",
-            where="sql.memory",
+            where="limits.sql.memory",
             fix="ask for less: filter first, or fewer levels",
         )
 
@@ -235,25 +239,14 @@ class WalledSession:
         meters: Sequence[Meter],
     ) -> Iterator[pa.RecordBatch]:
         outcome: Outcome = "failed"
-        whole = False
         try:
-            while True:
-                batch = _next(reader)
-                if batch is None:
-                    break
+            for batch in self._received(worker, reader):
                 for view in views:
                     view.still()
                 for meter in meters:
                     meter.count(batch)
                 yield batch
-            end = worker.channel.answered()
-            whole = True
-            if "error" in end:
-                raise _error(end["error"], self.walls, self.principal)
             outcome = "ok"
-        except Silent as error:
-            whole = True  # it is returned already
-            raise self._ended(worker, error) from None
         except AccessError:
             outcome = "denied"
             raise
@@ -263,15 +256,28 @@ class WalledSession:
         finally:
             for meter in meters:
                 meter.finish(outcome)
-            if not whole:
+            if outcome != "ok":  # it may still compute
                 worker.kill()
-            if worker in self._running:
-                self._return(worker)
+            self._return(worker)
+
+    def _received(self, worker: Worker, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The batches, as long as there is room for them, and then how it ended."""
+        room = _Room(self.walls)
+        try:
+            while (batch := _next(reader)) is not None:
+                room.take(batch)
+                yield batch
+            end = worker.channel.answered()
+        except Silent as error:
+            raise self._why(worker, error) from None
+        if "error" in end:
+            raise _error(end["error"], self.walls, self.principal)
 
     def _meters(self, tables: Sequence[_Table], said: Mapping[str, Any]) -> list[Meter]:
         """One for each dataset that is read; the first of each product counts what leaves."""
         columns, products, made = set(said["columns"]), set(), []
-        for view, dataset in dict.fromkeys(s for t in tables for s in t.sources):
+        sources = {(id(view), name): (view, name) for t in tables for view, name in t.sources}
+        for view, dataset in sources.values():
             names = view.schema(dataset).names
             used = names if said["star"] else [n for n in names if n.lower() in columns]
             view.still()
@@ -300,7 +306,9 @@ class WalledSession:
             view.still()
         except AccessError:
             return True
-        return view.refusal is not None or self.reach.newest(product, ref) != view.snapshot.content_id
+        return (
+            view.refusal is not None or self.reach.newest(product, ref) != view.snapshot.content_id
+        )
 
     def _forget(self) -> None:
         for view in self._views.values():
@@ -375,7 +383,9 @@ class WalledSession:
         )
 
     def _table(self, view: View, dataset: str, names: tuple[tuple[str, ...], ...]) -> _Table:
-        digest = f"{view.snapshot.product}/{view.snapshot.content_id}/{dataset}/{view.sight(dataset)}"
+        digest = (
+            f"{view.snapshot.product}/{view.snapshot.content_id}/{dataset}/{view.sight(dataset)}"
+        )
         return _Table(Named(digest, names, view.relation(dataset)), ((view, dataset),))
 
     def _told(self, table: str) -> _Table:
@@ -383,10 +393,7 @@ class WalledSession:
         if table.startswith("changes:"):
             return self._changes(table)
         products = (self.product,) if self.product else tuple(self.reach.products())
-        rows = [
-            self.reach.teller(p).table(table, self._view(p, self._ref(p)))
-            for p in products
-        ]
+        rows = [self.reach.teller(p).table(table, self._view(p, self._ref(p))) for p in products]
         data = pa.concat_tables(rows)
         return _Table(carried(table, data), ())
 
@@ -404,6 +411,34 @@ class WalledSession:
             Named(f"{product}/{digest}", ((SCHEMA, table),), relation),
             ((new, dataset),),
         )
+
+
+class _Room:
+    """How much an answer may still hold."""
+
+    def __init__(self, walls: Walls) -> None:
+        self.walls, self.rows = walls, walls.rows or None
+        self.bytes = size(walls.bytes) if walls.bytes else None
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Make room for `batch`.
+
+        Raises:
+            SizeError: There is none.
+        """
+        for name, taken in (("rows", batch.num_rows), ("bytes", batch.nbytes)):
+            left = getattr(self, name)
+            if left is None:
+                continue
+            if taken > left:
+                raise SizeError(
+                    f"the answer has more than {getattr(self.walls, name):,} {name}"
+                    if name == "rows"
+                    else f"the answer is larger than {self.walls.bytes}",
+                    where=f"limits.sql.{name}",
+                    fix="ask for less: filter, or read page by page",
+                )
+            setattr(self, name, left - taken)
 
 
 def _next(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
@@ -428,7 +463,7 @@ def _error(said: Mapping[str, Any], walls: Walls, principal: Principal) -> Polyp
     if kind == "memory":
         return SizeError(
             f"the statement needs more memory than {walls.memory}",
-            where="sql.memory",
+            where="limits.sql.memory",
             fix="ask for less: filter first",
         )
     if kind == "rows":

@@ -117,7 +117,7 @@ class Teller:
             yield {
                 "product": view.snapshot.product,
                 "dataset": name,
-                "title": promised.title if promised else "",
+                "title": promised.business_name if promised else "",
                 "description": promised.description if promised else "",
                 "key": list(key) if set(key) <= shown else [],
                 "snapshot": view.snapshot.sequence,

@@ -83,20 +83,7 @@ def check(con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = ()) -
         raise RefusedError(
             f"the statement has {len(sql):,} characters", f"at most {MOST_CHARACTERS:,}"
         )
-    found = con.extract_statements(sql)
-    if len(found) != 1:
-        many = f"{len(found)} statements" if found else "no statement"
-        raise RefusedError(f"there is {many}", "one SELECT")
-    if found[0].type != duckdb.StatementType.SELECT:
-        said = found[0].type.name.replace("_", " ")
-        fix = "one SELECT"
-        if said == "MULTI":
-            said, fix = (
-                "a PIVOT whose columns are not listed",
-                "PIVOT films ON year IN (1990, 2000) USING ...",
-            )
-        raise RefusedError(f"{said} is not for consumers: data products are read", fix)
-    text = found[0].query
+    text = _one(con, sql)
     rows = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
     tree = json.loads(rows[0][0])
     if tree.get("error"):
@@ -105,15 +92,30 @@ def check(con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = ()) -
     try:
         for statement in tree["statements"]:
             guard.walk(statement, frozenset())
-        guard.found.star |= bool(
-            guard.found.columns & guard.called
-        )  # a table's name is its whole row
     except RecursionError:
         raise RefusedError("the statement is nested too deeply", "fewer levels") from None
+    guard.found.star |= bool(guard.found.columns & guard.called)  # a table's name is its whole row
     if guard.rewritten:
         rows = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
         guard.found.sql = rows[0][0]
     return guard.found
+
+
+def _one(con: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """The text of the one SELECT that `sql` is."""
+    found = con.extract_statements(sql)
+    if len(found) != 1:
+        many = f"{len(found)} statements" if found else "no statement"
+        raise RefusedError(f"there is {many}", "one SELECT")
+    if found[0].type == duckdb.StatementType.MULTI:
+        raise RefusedError(
+            "the columns of a PIVOT have to be listed",
+            "PIVOT films ON year IN (1990, 2000) USING ...",
+        )
+    if found[0].type != duckdb.StatementType.SELECT:
+        said = found[0].type.name.replace("_", " ")
+        raise RefusedError(f"{said} is not for consumers: data products are read", "one SELECT")
+    return str(found[0].query)
 
 
 def _unserialised(tree: Mapping[str, Any]) -> NoReturn:
@@ -178,15 +180,6 @@ class _Guard:
                 self._table_function(node)
             case "FUNCTION" | "WINDOW":
                 self._function(node)
-            case "COLUMN_REF":
-                self.found.columns.update(str(n).lower() for n in node["column_names"])
-            case "STAR":
-                self.found.star = True
-            case "JOIN":
-                self.found.star |= node.get("ref_type") == "NATURAL"
-                self.found.columns.update(str(n).lower() for n in node.get("using_columns") or ())
-            case "PIVOT":
-                self.found.columns.update(str(n).lower() for n in node.get("groups") or ())
             case "TYPE":
                 if len(_path(node)) > 1:
                     raise RefusedError(
@@ -196,6 +189,19 @@ class _Guard:
                 self._parameter(node)
             case "COMPARISON" | "BETWEEN" | "OPERATOR" | "CAST" | "LIMIT_MODIFIER":
                 self.found.hints = {**_hints(node), **self.found.hints}
+            case _:
+                self._columns(node)
+
+    def _columns(self, node: dict[str, Any]) -> None:
+        """Note the columns that a node names."""
+        match node.get("class") or node.get("type"):
+            case "STAR":
+                self.found.star = True
+            case "JOIN":
+                self.found.star |= node.get("ref_type") == "NATURAL"
+        for key in ("column_names", "using_columns", "groups"):
+            names = node.get(key)
+            self.found.columns.update(str(n).lower() for n in names or () if isinstance(n, str))
 
     def _table(self, node: dict[str, Any], defined: frozenset[str]) -> None:
         path = _path(node)

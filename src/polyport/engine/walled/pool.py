@@ -22,12 +22,10 @@ import pyarrow as pa
 
 from polyport.engine.walled.protocol import Channel, Silent
 from polyport.engine.walled.relations import defined
-from polyport.errors import ConfigurationError, LimitError, QueryError, SizeError, StoreError
+from polyport.errors import ConfigurationError, LimitError, StoreError
 from polyport.expression import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from polyport.model import Relation
 
 START_SECONDS = 30.0
@@ -46,6 +44,10 @@ class Walls:
     threads: int = 2
     workers: int = 0
     """How many statements run at once; 0: four for each core."""
+    rows: int = 0
+    """How many rows its answer may have; 0: any number."""
+    bytes: str = ""
+    """How large its answer may be, as Arrow; empty: any size."""
 
     @property
     def most_workers(self) -> int:
@@ -153,7 +155,7 @@ class Workers:
                 if left <= 0 or not self._changed.wait(left):
                     raise LimitError(
                         f"all {walls.most_workers} workers were busy for {walls.seconds:g} seconds",
-                        fix="ask again later; or raise sql.workers in polyport.yaml",
+                        fix="ask again later; or raise limits.sql.workers in polyport.yaml",
                         retry_after=5,
                     )
             if found is None:
@@ -232,7 +234,7 @@ class Workers:
         with theirs:
             self._zygote = subprocess.Popen(  # noqa: S603 - this program itself
                 [sys.executable, "-c", _MAIN, json.dumps(sys.path)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"},
                 cwd="/",
@@ -265,7 +267,8 @@ _MAIN = (
 
 def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
     """What a worker is told before anything else."""
-    statements, views, names, paths = [], {}, {}, []
+    statements: list[tuple[str, bytes | None]] = []
+    views, names, paths = {}, {}, list[str]()
     schemas = {"main"}
     for number, named in enumerate(universe.tables):
         made, view = defined(named.relation), f"_t{number}"
@@ -289,7 +292,7 @@ def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
         "names": names,
         "files": paths,
         "macros": macros,
-        "macro_names": [_MACRO.match(m)[1].lower() for m in macros if _MACRO.match(m)],  # type: ignore[index]
+        "macro_names": [name.lower() for m in macros for name in _MACRO.findall(m)],
         "memory": walls.memory,
         "spill": walls.spill,
         "threads": walls.threads,
@@ -299,7 +302,7 @@ def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
     }
 
 
-_MACRO = re.compile(r"\s*CREATE(?: OR REPLACE)? MACRO (\w+)", re.IGNORECASE)
+_MACRO = re.compile(r"^\s*CREATE MACRO (\w+)")
 
 
 def _macros(dialect: str) -> list[str]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import pickle
-import socket
 import struct
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
 
 MOST_BYTES = 64 << 20
 """Of one message of a worker."""

@@ -13,7 +13,7 @@ from polyport.expression import quote
 from polyport.model import Files, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -95,41 +95,32 @@ def filled(sql: str, params: Mapping[str, Any]) -> str:
 
 def literal(value: object) -> str:
     """The SQL literal of a bound value, of the type that the engine would give it."""
-    match value:
-        case None:
-            return "NULL"
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return f"({value})"
-        case float():
-            return (
-                f"({value!r})::DOUBLE"
-                if value == value and abs(value) != float("inf")
-                else f"'{value}'::DOUBLE"
-            )  # noqa: PLR0124 - NaN
-        case Decimal():
-            return f"({value:f})"
-        case datetime():
-            kind = "TIMESTAMPTZ" if value.tzinfo else "TIMESTAMP"
-            return f"'{value.isoformat(' ')}'::{kind}"
-        case date():
-            return f"'{value.isoformat()}'::DATE"
-        case time():
-            return f"'{value.isoformat()}'::TIME"
-        case timedelta():
-            return f"to_microseconds({value // timedelta(microseconds=1)})"
-        case bytes():
-            return f"from_hex('{value.hex()}')"
-        case list() | tuple():
-            return f"[{', '.join(map(literal, value))}]"
-        case str():
-            return _text(value)
-        case _:
-            raise TypeError(f"no SQL literal of a {type(value).__name__}")
+    if value is None:
+        return "NULL"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    for kind, form in _FORMS:
+        if isinstance(value, kind):
+            return form(value)
+    raise TypeError(f"no SQL literal of a {type(value).__name__}")
 
 
 def _text(value: str) -> str:
     """NUL cannot stand in a statement."""
     parts = ["'" + part.replace("'", "''") + "'" for part in value.split("\0")]
     return parts[0] if len(parts) == 1 else f"({' || chr(0) || '.join(parts)})"
+
+
+_FORMS: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (bool, lambda v: "true" if v else "false"),
+    (int, lambda v: f"({v})"),
+    (float, lambda v: f"'{v!r}'::DOUBLE"),
+    (Decimal, lambda v: f"({v:f})"),
+    (datetime, lambda v: f"'{v.isoformat(' ')}'::TIMESTAMP{'TZ' if v.tzinfo else ''}"),
+    (date, lambda v: f"'{v.isoformat()}'::DATE"),
+    (time, lambda v: f"'{v.isoformat()}'::TIME"),
+    (timedelta, lambda v: f"to_microseconds({v // timedelta(microseconds=1)})"),
+    (bytes, lambda v: f"from_hex('{v.hex()}')"),
+    (str, _text),
+)
+"""A subclass before its base."""

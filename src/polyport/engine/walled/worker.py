@@ -1,4 +1,4 @@
-"""The process that runs consumers' SQL: for one set of relations, one statement at a time, with nothing else in reach."""
+"""The process that runs consumers' SQL: over one set of relations, one statement at a time, nothing else in reach."""
 
 from __future__ import annotations
 
@@ -83,13 +83,14 @@ class _Worker:
         except (duckdb.Error, pa.ArrowException, MemoryError, RecursionError) as error:
             self.channel.answer({"error": _told(self._placed(error, asked), asked["sql"])})
 
-    def _placed(self, error: BaseException, asked: Mapping[str, Any]) -> BaseException:
+    def _placed(self, error: Exception, asked: Mapping[str, Any]) -> Exception:
         """The same error from a statement for which the engine names places."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
             try:
                 self.con.execute(f"EXPLAIN {asked['sql']}", asked.get("values") or None).fetchall()
             except duckdb.Error as second:
-                return second
+                found: Exception = second
+                return found
         return error
 
     def _found(self, name: guard.Name) -> str | None:

@@ -6,7 +6,6 @@ import ctypes
 import os
 import select
 import socket
-import sys
 
 from polyport.engine.walled import worker
 
