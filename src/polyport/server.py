@@ -50,16 +50,22 @@ def create_app(
     *,
     identify: Identify = local_owner,
     hosts: Sequence[str] = LOOPBACK,
+    unserved: Sequence[str] = (),
 ) -> Starlette:
     """The ASGI application: `/`, a document for each product, and its served and management ports below it.
 
     Only requests that name one of `hosts` (`*`: any) are answered, so that no web page elsewhere can reach a server
     without a login through a name that it makes point here; nor are those that a browser says come from such a page.
+
+    `unserved`: the ids of products of the mesh that cannot be loaded; whoever asks for one is told so (503).
     """
-    routes: list[BaseRoute] = [Route("/", _root(products, identify), methods=["GET"])]
+    routes: list[BaseRoute] = [Route("/", _root(products, unserved, identify), methods=["GET"])]
     metadata: list[MetadataPort] = []
     for product in products:
         routes += _routes(product, noting(identify), metadata)
+    for name in unserved:
+        told = _out_of_order(name, identify)
+        routes += (Route(address(name), told), Mount(address(name), told))
     routes += _node(metadata, products)
     metered = [(p.spec.id, p.ledger, p.stored) for p in products]
     routes.append(Route("/metrics", guarded(metrics.node(metered, identify))))
@@ -271,9 +277,13 @@ def login(products: Sequence[Product], at: Listening) -> Identity:
 
 
 def serve(
-    products: Sequence[Product], at: Listening | None = None, *, identify: Identify | None = None
+    products: Sequence[Product],
+    at: Listening | None = None,
+    *,
+    identify: Identify | None = None,
+    unserved: Sequence[str] = (),
 ) -> None:
-    """Serve until interrupted, those that `identify` lets in (default: `login`).
+    """Serve until interrupted, those that `identify` lets in (default: `login`). `unserved`: as `create_app`.
 
     Raises:
         ConfigurationError: Others can reach it, and nobody can log in; the address or TLS cannot be used.
@@ -286,7 +296,12 @@ def serve(
     for product in products:
         product.speed_up()
     uvicorn.run(
-        create_app(products, identify=identify, hosts=LOOPBACK if at.local else ("*",)),
+        create_app(
+            products,
+            identify=identify,
+            hosts=LOOPBACK if at.local else ("*",),
+            unserved=unserved,
+        ),
         host=at.host.strip("[]"),
         port=at.port,
         ssl_certfile=at.certificate,
@@ -337,7 +352,22 @@ def _check_certificate(certificate: Path, key: Path | None) -> None:
         ) from error
 
 
-def _root(products: Sequence[Product], identify: Identify) -> Callable[[Request], Response]:
+def _out_of_order(name: str, identify: Identify) -> ASGIApp:
+    """Answers for a product that is not served."""
+
+    async def app(request: Request) -> Response:
+        identify(request)
+        raise HttpError(
+            503, f"{name!r} is not served: its files are wrong; its owner can correct it"
+        )
+
+    return guarded(app)
+
+
+def _root(
+    products: Sequence[Product], unserved: Sequence[str], identify: Identify
+) -> Callable[[Request], Response]:
+    also = {"unserved": list(unserved)} if unserved else {}
     links = {
         "self": {"href": "/"},
         "catalog": {"href": "/catalog"},
@@ -349,7 +379,7 @@ def _root(products: Sequence[Product], identify: Identify) -> Callable[[Request]
 
     def root(request: Request) -> Response:
         identify(request)  # what there is, is told to those who are known
-        return JSONResponse({"_links": links}, headers=_MINE, media_type=HAL)
+        return JSONResponse({"_links": links, **also}, headers=_MINE, media_type=HAL)
 
     return root
 

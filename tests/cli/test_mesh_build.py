@@ -67,6 +67,65 @@ def test_one_that_fails_stops_only_those_that_read_it(mesh, polyport):
     assert polyport("history", mesh / "b", "--json").json() == []
 
 
+def misspelt(home):
+    """Two mistakes in the contract."""
+    contract = home / "contracts/films.odcs.yaml"
+    text = contract.read_text()
+    contract.write_text(text.replace("logicalType: integer", "logicalType: number of", 2))
+
+
+def test_one_with_wrong_files_stops_only_those_that_read_it(mesh, polyport):
+    misspelt(mesh / "a")
+    ended = polyport("build", mesh)
+    assert ended.code == 2, ended.err
+    assert ended.err.count("error[PP103]") == 2
+    assert "a/contracts/films.odcs.yaml:" in ended.err
+    assert ended.err.index("error[PP103]") < ended.err.index("Published snapshot 1")
+    assert ended.err.splitlines()[-4:] == [
+        "1 of 4 data products built",
+        "  ✗ a failed",
+        "  ! b was skipped: it reads a",
+        "  ! c was skipped: it reads b",
+    ]
+    assert polyport("history", mesh / "z", "--json").json()[0]["sequence"] == 1
+    runs = {run["product"]: run for run in polyport("build", mesh, "--json").json()}
+    assert outcomes(runs.values()) == {
+        "a": "failed",
+        "b": "skipped",
+        "c": "skipped",
+        "z": "unchanged",
+    }
+    assert len(runs["a"]["error"]["diagnostics"]) == 2
+
+
+def test_yaml_that_cannot_be_read_at_all_stops_no_other(mesh, polyport):
+    (mesh / "a/dataproduct.odps.yaml").write_text("id: [a\n")
+    ended = polyport("build", mesh, "--json")
+    assert ended.code == 2
+    assert outcomes(ended.json())["z"] == "published"
+    assert outcomes(ended.json())["a"] == "failed"
+
+
+def test_where_all_are_wrong_nothing_is_built(mesh, polyport):
+    for name in "abcz":
+        misspelt(mesh / name)
+    ended = polyport("build", mesh)
+    assert ended.code == 2
+    assert "0 of 4 data products built" in ended.err
+    served = polyport("serve", mesh)
+    assert served.code == 2
+    assert "Traceback" not in served.err
+
+
+def test_keys_agreements_and_the_doctor_work_beside_wrong_files(mesh, polyport):
+    assert polyport("build", mesh).code == 0
+    misspelt(mesh / "a")
+    assert polyport("access", "key", "create", "carl", mesh).code == 0
+    assert polyport("agreement", "list", mesh).code == 0
+    found = {f["what"]: f["state"] for f in polyport("doctor", mesh, "--json").json()}
+    assert (found["a"], found["z"]) == ("bad", "ok")
+
+
 def test_as_json_each_product_has_its_outcome(mesh, polyport):
     (mesh / "b/transform/films.sql").write_text(
         "SELECT * REPLACE (error('no') AS title) FROM sheet"

@@ -175,6 +175,32 @@ def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked
     ]
 
 
+def test_a_product_with_wrong_files_is_named_and_the_others_are_served(published, tmp_path):
+    root = shutil.copytree(published, tmp_path / "mesh")
+    contract = root / "a-reviews/contracts/films.odcs.yaml"
+    contract.write_text(contract.read_text().replace("logicalType: integer", "logicalType: no", 1))
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    with serving(root, port, temp) as process:
+        told = json.loads(get(base + "/"))
+        assert [p["name"] for p in told["_links"]["product"]] == ["films"]
+        assert told["unserved"] == ["reviews"]
+        assert b"Alien" in get(f"{base}/products/films/files/v1/films.csv")
+        for path in ("", "/", "/rest/v1/films"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                get(f"{base}/products/reviews{path}")
+            with caught.value as reply:
+                assert reply.code == 503
+                assert "'reviews' is not served" in json.load(reply)["detail"]
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "reviews is not served" in err
+    assert "a-reviews/contracts/films.odcs.yaml:" in err
+
+
 def test_the_lines_that_serve_prints_work_when_pasted(published, tmp_path):
     import shlex
 

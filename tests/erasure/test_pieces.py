@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from polyport.pipeline.erasure.pieces import OVERLAP, Piece, UnreadableError, pieces
@@ -110,6 +110,7 @@ def test_a_longer_word_is_somebody_else(tmp_path):
     st.sampled_from(["", " ", "\n", ",", "<", '"']),
 )
 def test_any_value_is_found_and_blanked(value, edge):
+    assume(value.strip().casefold() not in "[erased]")  # what stands in its place says that itself
     text = f"{edge}{value}{edge}"
     assert Values([value]).hits(Piece(text)).exact
     assert not Values([value]).hits(Piece(Values([value]).blanked(text))).exact

@@ -217,7 +217,12 @@ def _products(folder: Path) -> Iterator[list[Product]]:
     from polyport.mesh import Mesh
 
     with Mesh.find(folder) as mesh:
-        yield list(mesh.at(folder)) or [mesh.product(name) for name in mesh.homes]
+        found, wrong = mesh.readable(folder)
+        if not (found or wrong):
+            found, wrong = mesh.readable(mesh.root)
+        for error in () if found else wrong.values():
+            raise error
+        yield list(found)
 
 
 @contextmanager

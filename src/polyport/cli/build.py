@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from polyport.errors import PolyportError
     from polyport.model import QualityReport, RuleResult, Step
     from polyport.product import BuildResult, Product
 
@@ -32,45 +33,73 @@ def build(folder: Path, from_run: str, as_json: bool) -> None:
     from polyport.mesh import Mesh
 
     with Mesh.find(folder) as mesh:
-        products = mesh.at(folder)
-        if len(products) > 1:
-            _build_each(products, from_run=from_run, as_json=as_json)
+        products, wrong = mesh.readable(folder)
+        if len(products) + len(wrong) > 1:
+            _build_each(products, wrong, from_run=from_run, as_json=as_json)
             return
+        for error in wrong.values():
+            raise error
         runs = [show_build(p, from_run=from_run, quiet=as_json).run for p in products]
         if as_json:
             console.say_json([as_document(run) for run in runs])
 
 
-def _build_each(products: Sequence[Product], *, from_run: str, as_json: bool) -> None:
-    """Build all but those that read one that failed; the exit status is the first failure's."""
-    from polyport.errors import PolyportError
-    from polyport.ledger.records import as_document
+def _build_each(
+    products: Sequence[Product],
+    wrong: Mapping[str, PolyportError],
+    *,
+    from_run: str,
+    as_json: bool,
+) -> None:
+    """Build all but those that read one that failed; the exit status is the first failure's.
+
+    `wrong`: what is wrong with the files of those that could not be loaded. They have failed already.
+    """
     from polyport.mesh import reads
 
     failed: dict[str, PolyportError] = {}
     skipped: dict[str, list[str]] = {}
-    runs: list[dict[str, object]] = []
+    runs = [_failed(failed, name, error, as_json=as_json) for name, error in wrong.items()]
     for product in products:
         name = product.spec.id
         if missing := sorted(reads(product) & (failed.keys() | skipped.keys())):
             skipped[name] = missing
             runs.append({"product": name, "outcome": "skipped", "reads": missing})
-            continue
-        try:
-            run = show_build(product, from_run=from_run, quiet=as_json).run
-            runs.append(as_document(run))
-        except PolyportError as error:
-            failed[name] = error
-            document = as_document(error.run) if error.run else {}
-            runs.append({"product": name, "outcome": "failed", **document, "error": error.record()})
-            if not as_json:
-                console.show_error(error)
+        else:
+            runs.append(_attempt(product, failed, from_run=from_run, as_json=as_json))
     if as_json:
         console.say_json(runs)
     elif failed:
-        _show_rest(len(products), failed, skipped)
+        _show_rest(len(products) + len(wrong), failed, skipped)
     if failed:
         raise Exit(next(iter(failed.values())).exit_code)
+
+
+def _attempt(
+    product: Product, failed: dict[str, PolyportError], *, from_run: str, as_json: bool
+) -> dict[str, object]:
+    """Build one of several; the run as a document."""
+    from polyport.errors import PolyportError
+    from polyport.ledger.records import as_document
+
+    try:
+        return as_document(show_build(product, from_run=from_run, quiet=as_json).run)
+    except PolyportError as error:
+        return _failed(failed, product.spec.id, error, as_json=as_json)
+
+
+def _failed(
+    failed: dict[str, PolyportError], name: str, error: PolyportError, *, as_json: bool
+) -> dict[str, object]:
+    """Tell of a product that failed; its run as a document."""
+    from polyport.ledger.records import as_document
+
+    failed[name] = error
+    if not as_json:
+        console.show_error(error)
+    document = as_document(error.run) if error.run else {}
+    told = console.error_document(error)
+    return {"product": name, "outcome": "failed", **document, "error": told}
 
 
 def _show_rest(

@@ -168,7 +168,7 @@ def fitting(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
 def show_error(error: PolyportError, *, as_json: bool = False) -> None:
     """The error as its class and place say, what to do, and what is unchanged."""
     if as_json:
-        say_json({"error": {**error.record(), **_problems(error)}})
+        say_json({"error": error_document(error)})
         return
     if isinstance(error, DescriptorError) and error.diagnostics:
         from polyport.cli.diagnostics import render_text
@@ -183,12 +183,13 @@ def show_error(error: PolyportError, *, as_json: bool = False) -> None:
         talk(f"\n{error.unchanged}")
 
 
-def _problems(error: PolyportError) -> dict[str, Any]:
+def error_document(error: PolyportError) -> dict[str, Any]:
+    """The error as `--json` says it; with the diagnostics, where it has some."""
     if not isinstance(error, DescriptorError) or not error.diagnostics:
-        return {}
+        return error.record()
     from polyport.cli.diagnostics import to_json
 
-    return {"diagnostics": to_json(error.diagnostics)}
+    return {**error.record(), "diagnostics": to_json(error.diagnostics)}
 
 
 def _color(terminal: bool) -> bool | None:

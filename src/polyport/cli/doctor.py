@@ -57,8 +57,10 @@ def doctor(folder: Path, as_json: bool) -> None:
     found = [*_machine(folder), *_packages()]
     try:
         with Mesh.find(folder) as mesh:
-            for product in mesh.at(folder):
+            products, wrong = mesh.readable(folder)
+            for product in products:
                 found += _product(product)
+            found += (Finding("bad", name, error.message) for name, error in wrong.items())
     except ConfigurationError as error:
         found.append(Finding("note", "products", error.message))
     if as_json:

@@ -57,7 +57,9 @@ def control_at(folder: Path) -> Iterator[Control]:
     from polyport.mesh import Mesh
 
     with Mesh.find(folder) as mesh:
-        found = mesh.at(folder)
+        found, wrong = mesh.readable(folder)
+        for error in () if found else wrong.values():
+            raise error
         if not found:
             raise ConfigurationError(f"no data product in {folder}", where=str(folder))
         yield found[0].control

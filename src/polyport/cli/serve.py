@@ -14,9 +14,10 @@ from polyport.cli import console
 from polyport.cli.options import folder_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from polyport.access.identity import Identity
+    from polyport.errors import PolyportError
     from polyport.product import Product
     from polyport.server import Listening
 
@@ -49,13 +50,24 @@ def serve(folder: Path, host: str, port: int, tls_cert: Path | None, tls_key: Pa
     if tls_key and not tls_cert:
         raise click.UsageError("--tls-key needs --tls-cert")
     with ended_by_signal(), Mesh.find(folder) as mesh:
-        products = mesh.at(folder)
+        products, wrong = mesh.readable(folder)
+        for error in () if products else wrong.values():
+            raise error
         at = server.Listening(host, port, tls_cert, tls_key, mesh.identity)
         identify = server.login(products, at)
         server.check_address(at)
         show_addresses(products, at.base)
+        show_wrong(wrong)
         show_login(identify, at)
-        server.serve(products, at, identify=identify)
+        server.serve(products, at, identify=identify, unserved=tuple(wrong))
+
+
+def show_wrong(wrong: Mapping[str, PolyportError]) -> None:
+    """Which products are not served, and all that is wrong with their files."""
+    for name, error in wrong.items():
+        console.talk(f"\n{console.bad(f'{name} is not served')}")
+        error.unchanged = ""
+        console.show_error(error)
 
 
 def show_login(identity: Identity, at: Listening) -> None:

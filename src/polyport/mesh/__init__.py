@@ -15,7 +15,7 @@ from polyport.descriptor import glossary
 from polyport.descriptor.environment import resolve
 from polyport.descriptor.types import Surroundings
 from polyport.engine.walled.pool import Workers
-from polyport.errors import ConfigurationError, NotFoundError, PolyportError
+from polyport.errors import ConfigurationError, DescriptorError, NotFoundError, PolyportError
 from polyport.pipeline.lineage import Target
 from polyport.product import Product
 
@@ -146,9 +146,18 @@ class Mesh:
         Raises:
             DescriptorError: A product's files are wrong.
         """
-        below = _normal(folder)
-        chosen = [i for i, home in self.homes.items() if home == below or below in home.parents]
-        return self._in_order([self.product(i) for i in chosen])
+        return self._in_order([self.product(i) for i in self._below(folder)])
+
+    def readable(self, folder: Path | str) -> tuple[Sequence[Product], Mapping[str, PolyportError]]:
+        """As `at`, but without the products whose own files are wrong; and of these, by id, what is wrong."""
+        sound: list[Product] = []
+        wrong: dict[str, PolyportError] = {}
+        for name in self._below(folder):
+            try:
+                sound.append(self.product(name))
+            except (DescriptorError, ConfigurationError) as error:
+                wrong[name] = error
+        return self._in_order(sound), wrong
 
     def readers(self, product: str) -> Sequence[str]:
         """The ids of the products that read `product`, directly or through others.
@@ -177,6 +186,10 @@ class Mesh:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _below(self, folder: Path | str) -> Sequence[str]:
+        below = _normal(folder)
+        return [i for i, home in self.homes.items() if home == below or below in home.parents]
 
     def _in_order(self, products: Sequence[Product]) -> list[Product]:
         waiting = {p.spec.id: p for p in products}
