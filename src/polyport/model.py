@@ -100,6 +100,18 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """What a principal was known by: what was let in with it ends with it."""
+
+    key: str = ""
+    """The id of an API key; empty: it was another one."""
+    secret: str = ""
+    """Which secret of that key, by the beginning of its digest: a rotation ends the older one."""
+    until: datetime | None = None
+    """When it ends by itself, where it is no key: what is known of keys is in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who is asking: a person or a service, with the roles the platform vouches for."""
 
@@ -113,6 +125,8 @@ class Principal:
     """Role -> the columns that agreements limit it to; a role that is not named has no such limit."""
     needs_agreement: bool = True
     """False for the owner, for the owner's previews as somebody else, and for what the product itself writes."""
+    credential: Credential | None = field(default=None, compare=False, repr=False)
+    """None: it needed none, as on this machine."""
 
     def owns(self, product: str) -> bool:
         """Whether it is the owner of `product`, or of the whole mesh."""

@@ -6,14 +6,16 @@ import datetime as dt
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
+from polyport.access import keys
 from polyport.access.admission import Admissions, Standing
 from polyport.access.control import Control
 from polyport.errors import AccessError
 from polyport.ledger import Ledger
-from polyport.model import OWNER, Principal
+from polyport.model import OWNER, Credential, Principal
 
 NOW = dt.datetime(2026, 5, 1, 12, tzinfo=dt.UTC)
 ANN = Principal("ann", frozenset({"analyst"}), teams=frozenset({"finance"}))
@@ -129,11 +131,11 @@ def test_another_purpose_is_refused_and_two_must_be_told_apart(ledger, admission
     assert admissions.admit(ANN, "rest", "audit").principal.roles == {"auditor"}
 
 
-def standing(admissions, unchanged=lambda: True):
+def standing(admissions, unchanged=lambda: True, who=ANN):
     return Standing(
         admissions,
-        admissions.admit(ANN, "rest"),
-        (ANN, "rest", ""),
+        admissions.admit(who, "rest"),
+        (who, "rest", ""),
         admissions.control.position(),
         unchanged,
     )
@@ -173,11 +175,94 @@ def test_a_change_of_policy_or_of_columns_ends_it_and_a_foreign_one_does_not(led
     still()
     ledger.journal.append("access", "access", {"access": {}}, product="films", by="owner")
     with pytest.raises(AccessError, match="changed"):
-        standing(admissions, lambda: False).__class__(
-            admissions, admissions.admit(ANN, "rest"), (ANN, "rest", ""), 0, lambda: False
-        )()
+        Standing(admissions, admissions.admit(ANN, "rest"), (ANN, "rest", ""), 0, lambda: False)()
     agree(ledger, own=[("polyport.columns", ["id"])])
     with pytest.raises(AccessError, match="changed"):
+        still()
+
+
+def logged_in(admissions, now=NOW, who=ANN, **settings):
+    key, text = keys.create(admissions.control, who, by="owner", **settings)
+    return key.id, keys.authenticate(admissions.control, text, now=now)
+
+
+BOSS = Principal("boss", frozenset({"owner"}))
+
+
+@pytest.mark.parametrize("who", [ANN, BOSS], ids=["by agreement", "owner"])
+@pytest.mark.parametrize("how", ["revoked", "rotated", "expired"])
+def test_a_key_that_ends_ends_what_goes_on(ledger, how, who):
+    now = [dt.datetime.now(dt.UTC)]
+    admissions = Admissions("films", Control(ledger.journal), clock=lambda: now[0])
+    agree(ledger)
+    end = now[0] + dt.timedelta(hours=1) if how == "expired" else None
+    key, known = logged_in(admissions, now[0], who, expires=end)
+    still = standing(admissions, who=known)
+    still()
+    match how:
+        case "revoked":
+            keys.revoke(admissions.control, key, by="owner")
+        case "rotated":
+            keys.rotate(admissions.control, key, by="owner")
+        case _:
+            now[0] = end - dt.timedelta(microseconds=1)
+            still()
+            now[0] = end
+    for _ in range(2):  # it stays ended
+        with pytest.raises(AccessError, match="login has ended"):
+            still()
+    assert "login has ended" in admissions.admit(known, "rest").refusal
+    assert admissions.admit(known, "rest").principal.roles == frozenset()
+
+
+def test_a_rotation_ends_the_older_secret_with_its_grace(ledger):
+    now = [dt.datetime.now(dt.UTC)]
+    admissions = Admissions("films", Control(ledger.journal), clock=lambda: now[0])
+    agree(ledger)
+    key, known = logged_in(admissions, now[0])
+    still = standing(admissions, who=known)
+    _, text = keys.rotate(admissions.control, key, grace=dt.timedelta(hours=1), by="owner")
+    newer = standing(admissions, who=keys.authenticate(admissions.control, text))
+    still()
+    now[0] += dt.timedelta(minutes=59)
+    still()
+    now[0] += dt.timedelta(minutes=2)
+    with pytest.raises(AccessError, match="login has ended"):
+        still()
+    newer()
+
+
+def test_what_happens_to_other_keys_ends_nothing(ledger, admissions):
+    agree(ledger)
+    _, known = logged_in(admissions)
+    other, _ = logged_in(admissions)
+    still = standing(admissions, who=known)
+    keys.revoke(admissions.control, other, by="owner")
+    still()
+
+
+def test_a_token_ends_with_its_time(ledger):
+    now = [NOW]
+    admissions = Admissions("films", Control(ledger.journal), clock=lambda: now[0])
+    agree(ledger, endTimestamp="2026-06-01T12:00:00Z")
+    known = replace(ANN, credential=Credential(until=NOW + dt.timedelta(minutes=5)))
+    still = standing(admissions, who=known)
+    assert still.admission.until == NOW + dt.timedelta(minutes=5)
+    still()
+    now[0] += dt.timedelta(minutes=5)
+    with pytest.raises(AccessError, match="the token has expired"):
+        still()
+
+
+def test_an_owner_who_asks_as_somebody_else_is_still_known_by_their_key(ledger, admissions):
+    key, known = logged_in(admissions, who=BOSS)
+    preview = Principal(
+        "boss as analyst", ANN.roles, needs_agreement=False, credential=known.credential
+    )
+    still = standing(admissions, who=preview)
+    still()
+    keys.revoke(admissions.control, key, by="owner")
+    with pytest.raises(AccessError, match="login has ended"):
         still()
 
 

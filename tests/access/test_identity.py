@@ -95,6 +95,7 @@ def test_only_an_owner_may_preview(identity, ann, boss):
     for asked in (role, ("Polyport-Role", ""), ("Polyport-Role", "owner")):
         with pytest.raises(AccessError, match="may not ask as somebody else"):
             identity(asks(("Authorization", f"Bearer {ann}"), asked))
+    assert seen.credential.key == boss[3:15]
     nobody, _ = identity(asks(("Authorization", f"Bearer {boss}"), ("Polyport-Role", "")))
     assert nobody.roles == frozenset()
 

@@ -47,6 +47,19 @@ def test_a_key_is_whom_it_was_made_for(control):
     assert keys.usable(control) == 1
 
 
+def test_it_is_said_which_key_and_secret_somebody_came_with(control):
+    key, first = keys.create(control, ANN, by="owner")
+    _, second = keys.rotate(control, key.id, grace=HOUR, by="owner")
+    known = [keys.authenticate(control, text).credential for text in (first, second)]
+    assert {each.key for each in known} == {key.id}
+    assert known[0] != known[1]
+    at = dt.datetime.now(dt.UTC)
+    assert keys.lasts(control, known[1], at) is None
+    assert at < keys.lasts(control, known[0], at) <= at + HOUR
+    with pytest.raises(AuthenticationError, match="login has ended"):
+        keys.lasts(control, known[0], at + HOUR)
+
+
 def test_the_secret_is_nowhere(control, tmp_path):
     key, text = keys.create(control, ANN, by="owner")
     secret = text.rpartition(f"{key.id}_")[2]

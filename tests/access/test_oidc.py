@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import sys
 import threading
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
 from polyport.access import keys, oidc
+from polyport.access.agreements import Agreement
 from polyport.access.control import Control
 from polyport.access.identity import Identity
 from polyport.errors import (
@@ -27,7 +29,7 @@ from polyport.errors import (
     PolyportError,
 )
 from polyport.ledger import Ledger
-from polyport.model import Principal
+from polyport.model import Credential, Principal
 
 
 class Clock:
@@ -156,9 +158,65 @@ def test_a_group_cannot_pose_as_a_user(issuers, issuer):
     assert issuers.authenticate(issuer.token(sub="eve", groups=["user:ann"])).roles == frozenset()
 
 
-def test_names_of_our_own_are_not_an_issuers_to_give(issuers, issuer):
-    for name in ("owner", "product:films"):
-        assert issuers.authenticate(issuer.token(sub=name)).id == f"{issuer.url}#{name}"
+@pytest.mark.parametrize(
+    "name", ["owner", "polyport.yaml", "product:films", "product:", "team:finance", "file:a", "user:ann", "corp#ann"],
+)  # fmt: skip
+def test_names_of_our_own_are_not_an_issuers_to_give(issuers, issuer, name):
+    known = issuers.authenticate(issuer.token(sub=name))
+    assert known.id == f"{issuer.url}#{name}"
+    assert known.roles == frozenset()
+    assert known.needs_agreement
+    assert not known.owns("films")
+
+
+@pytest.mark.parametrize(
+    "name", ["Owner", "OWNER", "product", "owner:films", "platform", "consumer"]
+)
+def test_what_only_looks_like_a_name_of_ours_is_nobody_of_ours(issuers, issuer, name):
+    known = issuers.authenticate(issuer.token(sub=name, groups=[name], roles=[name], scope=name))
+    assert known.id == name
+    assert known.roles == frozenset()
+    assert not known.steers("films")
+
+
+def test_no_subject_reads_as_a_consuming_product_or_as_the_owner(issuers, issuer, tmp_path):
+    """Neither by an agreement of that product, nor as somebody else, nor as a principal that a key stands for."""
+    known = issuers.authenticate(issuer.token(sub="product:scripts", groups=["product:scripts"]))
+    theirs = Agreement("a", "films", ("*",), "p", "approved", consumer="scripts")
+    assert theirs.with_consumer(Principal("product:scripts"))
+    assert not theirs.with_consumer(known)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    control, as_consumer = Control(ledger.journal), frozenset({"product:scripts", "consumer"})
+    _, text = keys.create(control, Principal("product:scripts", as_consumer), by="owner")
+    key = keys.authenticate(control, text)
+    ledger.close()
+    assert theirs.with_consumer(key)
+    assert key.id != known.id
+
+
+@pytest.mark.parametrize(
+    ("roles", "groups", "given"),
+    [
+        ({}, ["owner", "platform", "owner:films"], set()),
+        ({"owner": ["admins"]}, ["owner"], set()),
+        ({"owner": ["admins"]}, ["admins"], {"owner"}),
+        ({"platform": "ops"}, ["ops", "owner"], {"platform"}),
+        ({"owner:films": ["film-desk"]}, ["film-desk"], {"owner:films"}),
+        ({"owner": ["user:bob"]}, ["bob", "user:bob"], set()),
+    ],
+)
+def test_only_mesh_yaml_makes_an_owner_or_a_platform(issuer, roles, groups, given):
+    made = oidc.issuers({"oidc": [{"issuer": issuer.url, "audience": "polyport"}], "roles": roles})
+    known = made.authenticate(issuer.token(groups=groups))
+    assert known.roles == given
+    assert known.owns("films") == bool({"owner", "owner:films"} & given)
+
+
+def test_a_token_is_good_until_it_expires(issuers, issuer):
+    at = int(time.time()) + 100
+    known = issuers.authenticate(issuer.token(exp=at))
+    assert known.credential == Credential(until=dt.datetime.fromtimestamp(at + 60, dt.UTC))
+    assert issuers.authenticate(issuer.token(exp=10**18)).credential == Credential()
 
 
 def test_claims_as_set(issuer, clock):
@@ -184,6 +242,10 @@ def test_claims_as_set(issuer, clock):
         ({"sub": None}, "names nobody"),
         ({"sub": ""}, "names nobody"),
         ({"sub": "a\nb"}, "names nobody"),
+        ({"sub": " owner"}, "names nobody"),
+        ({"sub": "ann "}, "names nobody"),
+        ({"sub": "a" * 256}, "names nobody"),
+        ({"sub": "ann\u200b"}, "names nobody"),
     ],
 )
 def test_wrong_claims(issuers, issuer, claims, reason):

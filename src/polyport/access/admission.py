@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from polyport.access import keys
 from polyport.access.agreements import agreements
 from polyport.descriptor.agreement import BUILT_IN
-from polyport.errors import AccessError
+from polyport.errors import AccessError, AuthenticationError
 from polyport.model import OWNER_ROLE
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from polyport.model import Principal
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Admission:
     """What came of one principal's asking to read through one port, for one purpose."""
 
@@ -55,6 +56,21 @@ class Admissions:
         Raises:
             StoreError: The journal cannot be read.
         """
+        try:
+            ends = self._known_until(principal)
+        except AuthenticationError as error:
+            nobody = replace(principal, roles=frozenset())
+            return Admission(nobody, purpose, refusal=error.message, fix=error.fix)
+        found = self._agreed(principal, port, purpose)
+        return replace(found, until=_sooner(found.until, ends))
+
+    def _known_until(self, principal: Principal) -> datetime | None:
+        if principal.credential is None:
+            return None
+        return keys.lasts(self.control, principal.credential, self.clock())
+
+    def _agreed(self, principal: Principal, port: str, purpose: str) -> Admission:
+        """What a principal that is known comes in as."""
         if principal.owns(self.product):
             return Admission(
                 replace(principal, roles=principal.roles | {OWNER_ROLE}, needs_agreement=False),
@@ -77,8 +93,8 @@ class Admissions:
         reason, fix = self._refusal(principal, port, purpose, theirs, here)
         return Admission(replace(principal, roles=frozenset()), purpose, refusal=reason, fix=fix)
 
-    def holds(self, admission: Admission, asked: Principal, port: str, purpose: str) -> None:
-        """Make sure that `admission` would be given again.
+    def renewed(self, admission: Admission, asked: Principal, port: str, purpose: str) -> Admission:
+        """`admission` as it would be given now, which is for the same.
 
         Raises:
             AccessError: It would not: revoked, expired, or changed since.
@@ -89,6 +105,7 @@ class Admissions:
             raise AccessError(now.refusal, where=self.product, fix=now.fix)
         if (now.principal, now.purpose) != (admission.principal, admission.purpose):
             raise _changed(asked, self.product)
+        return now
 
     def _at(self, agreement: Agreement, port: str) -> bool:
         return port in self.telling or agreement.for_port(port)
@@ -97,7 +114,7 @@ class Admissions:
     def _until(theirs: Iterable[Agreement], now: datetime) -> datetime | None:
         """When the next of their agreements begins or ends: until then nothing changes by itself."""
         times = [t for a in theirs if a.decision == "approved" for t in (a.starts, a.ends)]
-        return min((t for t in times if t is not None and t > now), default=None)
+        return _sooner(*(t for t in times if t is not None and t > now))
 
     def command(self, principal: Principal, port: str) -> str:
         """The command that asks for an agreement."""
@@ -157,11 +174,14 @@ class Standing:
         if position == self.position and (until is None or self.admissions.clock() < until):
             return
         principal, port, purpose = self.asked
-        self.admissions.holds(self.admission, principal, port, purpose)
+        renewed = self.admissions.renewed(self.admission, principal, port, purpose)
         if not self.unchanged():
             raise _changed(principal, self.admissions.product)
-        self.position = position
-        self.admission.until = self.admissions.admit(principal, port, purpose).until
+        self.admission, self.position = renewed, position
+
+
+def _sooner(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _changed(principal: Principal, product: str) -> AccessError:

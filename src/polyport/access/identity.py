@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
@@ -123,7 +123,8 @@ def preview(known: Principal, asked: str) -> Principal:
     roles, _, rest = asked.partition(";")
     names = frozenset(unquote(name.strip()) for name in roles.split(",")) - {OWNER_ROLE, ""}
     name = f"{known.id} as {roles.strip()}"
-    return Principal(name, names, _attributes(rest), needs_agreement=False)
+    seen = Principal(name, names, _attributes(rest), needs_agreement=False)
+    return replace(seen, credential=known.credential)
 
 
 def _credential(header: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from polyport.access import scram as scrams
 from polyport.access.scram import Scram
 from polyport.errors import AuthenticationError, ConfigurationError, NotFoundError
-from polyport.model import OWNER, OWNER_ROLE, Principal
+from polyport.model import OWNER, OWNER_ROLE, Credential, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,6 +45,11 @@ class Secret:
     """SHA-256 of it, in hexadecimal digits."""
     scram: str = field(repr=False)
     """Its SCRAM-SHA-256 verifier; empty: it was made before there were any, and is taken over HTTP only."""
+
+    @property
+    def mark(self) -> str:
+        """Which one it is, to tell it from those before and after it."""
+        return self.digest[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,10 @@ class Key:
         """Whether it is an owner's: of the mesh or of one product."""
         return any(is_owner(role) for role in self.roles)
 
-    def as_principal(self) -> Principal:
-        """Who comes with it."""
-        return Principal(self.principal, self.roles, self.attributes, self.teams)
+    def as_principal(self, secret: Secret | None = None) -> Principal:
+        """Who comes with it, and with which of its secrets; None: without any, to be asked about."""
+        known = Credential(self.id, secret.mark) if secret else None
+        return Principal(self.principal, self.roles, self.attributes, self.teams, credential=known)
 
     def record(self, now: datetime) -> dict[str, Any]:
         """What may be told of it: all but what its secrets are checked by."""
@@ -232,7 +238,31 @@ def authenticate(control: Control, text: str, *, now: datetime | None = None) ->
     right = [hmac.compare_digest(given, digest) for digest in _digests(working)]
     if key is None or not any(right):
         raise refused()
-    return key.as_principal()
+    return key.as_principal(working[right.index(True)])
+
+
+def lasts(control: Control, credential: Credential, now: datetime) -> datetime | None:
+    """Until when `credential` is good by itself; None: no end is set.
+
+    Raises:
+        AuthenticationError: It has ended.
+        StoreError: The journal cannot be read.
+    """
+    if not credential.key:
+        if credential.until is not None and now >= credential.until:
+            raise _ended("the token has expired")
+        return credential.until
+    key = keys(control).get(credential.key)
+    working = key.secrets(now) if key else ()
+    used = next((secret for secret in working if secret.mark == credential.secret), None)
+    if key is None or used is None:
+        raise _ended("the key has expired, or was revoked or rotated")
+    ends = (key.expires, key.before_until if used == key.before else None)
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _ended(reason: str) -> AuthenticationError:
+    return AuthenticationError(f"the login has ended: {reason}", fix="log in again")
 
 
 def refused() -> AuthenticationError:
@@ -275,7 +305,7 @@ def proved(
         )
     if key is None or not working:
         raise refused()
-    return key.as_principal()
+    return key.as_principal(working[0])
 
 
 def usable(control: Control, now: datetime | None = None) -> int:

@@ -9,14 +9,15 @@ import hashlib
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from polyport.errors import AuthenticationError, ConfigurationError, MissingExtraError
-from polyport.model import OWNER, Principal
+from polyport.model import OWNER, Credential, Principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +44,12 @@ CACHED = 4096
 """Tokens that are known to be right."""
 LOCAL = ("127.0.0.1", "localhost", "::1")
 USER = "user:"
+OURS = (OWNER.id, "polyport.yaml")
+"""Who Polyport says did something where it was no principal of an issuer."""
+KINDS = ("product:", "team:", "file:", USER)
+"""What names of Polyport's own begin with."""
+LONGEST = 255
+"""Characters of a subject, as OpenID Connect Core has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +129,14 @@ class Issuers:
         if len(self._right) >= CACHED:
             self._right.clear()
         until = float(claims["exp"]) + issuer.settings.leeway
+        principal = replace(principal, credential=_credential(until))
         self._right[mark] = (principal, until, issuer, kid, key)
         return principal
 
     def _principal(self, issuer: _Issuer, claims: Mapping[str, Any]) -> Principal:
         given = issuer.settings
         subject = claims.get(given.subject_claim)
-        if not isinstance(subject, str) or not subject.strip() or not subject.isprintable():
+        if not isinstance(subject, str) or not _names_somebody(subject):
             raise _refused(f"its claim {given.subject_claim!r} names nobody")
         groups = issuer.named(_listed(claims.get(given.groups_claim)))
         teams = issuer.named(_listed(claims.get(given.teams_claim or given.groups_claim)))
@@ -159,8 +167,8 @@ class _Issuer:
         return frozenset(f"{self.name}#{name}" if self.name else name for name in names)
 
     def principal(self, subject: str) -> str:
-        """The principal's id; no issuer can give one that is Polyport's own."""
-        ours = subject == OWNER.id or subject.startswith("product:")
+        """The principal's id; no issuer can give one that is Polyport's own, or one of another issuer."""
+        ours = subject in OURS or subject.startswith(KINDS) or "#" in subject
         qualifier = self.name or (self.settings.issuer if ours else "")
         return f"{qualifier}#{subject}" if qualifier else subject
 
@@ -226,6 +234,11 @@ class _Issuer:
         return {str(k.get("kid", "")): k for k in keys if _usable(k)}
 
 
+def _names_somebody(subject: str) -> bool:
+    named = bool(subject) and subject == subject.strip() and subject.isprintable()
+    return named and len(subject) <= LONGEST
+
+
 def _usable(key: Mapping[str, Any]) -> bool:
     return key.get("kty") in FAMILIES.values() and key.get("use", "sig") == "sig"
 
@@ -286,6 +299,14 @@ def _check_address(url: str) -> None:
             where="mesh.yaml: identity.oidc",
             fix="https://...; http is for this machine only",
         )
+
+
+def _credential(until: float) -> Credential:
+    """What is good until `until`; a time beyond what a calendar holds is as good as none."""
+    try:
+        return Credential(until=datetime.fromtimestamp(until, UTC))
+    except (ValueError, OverflowError, OSError):
+        return Credential()
 
 
 def _listed(claim: Any) -> list[str]:

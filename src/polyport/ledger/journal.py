@@ -77,8 +77,11 @@ class Journal:
             "document": json.dumps(document, ensure_ascii=False, default=str),
         }
         with told("written"), self._engine.begin() as connection:
+            if based is not None or self._watch is None:
+                _lock(
+                    connection
+                )  # else one entry could appear after those that have higher numbers
             if based is not None:
-                _lock(connection)
                 newest = connection.execute(_newest(kind, product, name)).scalar_one()
                 if newest != based:
                     raise ConflictError(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import textwrap
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from polyport.access import keys
 from polyport.errors import AccessError, PolyportError
-from polyport.model import LATEST, OWNER, Principal
+from polyport.model import LATEST, OWNER, Credential, Principal
 from polyport.product import Product
 
 if TYPE_CHECKING:
@@ -226,9 +228,9 @@ class OutputPortTests(ABC):
     def test_what_is_being_read_does_not_go_on(self, tmp_path: Path, how: str, again: bool) -> None:
         """An open answer ends with an error, never as if it were the whole; one kept from before, too."""
         end = datetime(2030, 1, 1, tzinfo=UTC)
-        words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(MANY))
-        rows = [f"{n},{word},,Fox,1.00" for n, word in enumerate(words)]
-        with make_product(tmp_path / "p", self.port, agreements="required", rows=rows) as product:
+        with make_product(
+            tmp_path / "p", self.port, agreements="required", rows=_many()
+        ) as product:
             now = [end - timedelta(seconds=1)]
             product.clock = lambda: now[0]
             found = agree(product, ACCOUNTANT, "accountant", end=end)
@@ -242,6 +244,57 @@ class OutputPortTests(ABC):
                 now[0] = end
             with pytest.raises(AccessError, match="ended"):
                 list(begun)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def long(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+        """A product whose answer is not sent in one piece."""
+        with make_product(tmp_path_factory.mktemp("long"), cls.port, rows=_many()) as made:
+            yield made
+
+    @pytest.mark.parametrize("how", ["revoked", "rotated", "expired", "grace over", "token"])
+    def test_a_login_that_ends_ends_what_is_being_read(self, long: Product, how: str) -> None:
+        """A key that is revoked, rotated or expired, and a token that is: the open answer breaks off."""
+        end = datetime(2030, 1, 1, tzinfo=UTC)
+        now = [end - timedelta(seconds=1)]
+        long.clock = lambda: now[0]
+        key, who = _login(long, end if how == "expired" else None)
+        if how == "token":
+            who = replace(who, credential=Credential(until=end))
+        if how == "grace over":
+            keys.rotate(long.control, key, grace=end - datetime.now(UTC), by="owner")
+        begun = self.pieces(long, who)
+        assert next(begun)
+        if how == "revoked":
+            keys.revoke(long.control, key, by="owner")
+        elif how == "rotated":
+            keys.rotate(long.control, key, by="owner")
+        else:
+            now[0] = end + timedelta(minutes=1)
+        with pytest.raises(AccessError, match="login has ended"):
+            list(begun)
+
+    def test_a_rotation_with_a_grace_cuts_nothing(self, long: Product) -> None:
+        """Nor does anything that happens to another key of the same principal."""
+        long.clock = lambda: datetime.now(UTC)
+        key, who = _login(long, datetime.now(UTC) + timedelta(days=1))
+        other, _ = _login(long, None)
+        begun = self.pieces(long, who)
+        assert next(begun)
+        keys.rotate(long.control, key, grace=timedelta(hours=1), by="owner")
+        keys.revoke(long.control, other, by="owner")
+        assert len([piece for _, piece in zip(range(3), begun, strict=False) if piece]) == 3
+
+
+def _login(product: Product, end: datetime | None) -> tuple[str, Principal]:
+    """The id of a new key of the accountant's, and who comes with it."""
+    key, text = keys.create(product.control, ACCOUNTANT, expires=end, by="owner")
+    return key.id, keys.authenticate(product.control, text)
+
+
+def _many() -> list[str]:
+    words = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(MANY))
+    return [f"{n},{word},,Fox,1.00" for n, word in enumerate(words)]
 
 
 MANY = 120_000
