@@ -244,7 +244,9 @@ class Product:
     ) -> BuildResult:
         """What follows a publish: contracts kept, pushes, lineage, the record, expiry."""
         try:
-            contracts.keep(self.ledger.journal, self.spec, result.snapshot)
+            erased = self._tombstones()
+            said = erased.document if erased else dict
+            contracts.keep(self.ledger.journal, self.spec, result.snapshot, said)
             pushed = self._push(pushing, result, say)
             run = replace(result.run, steps=(*result.run.steps, *pushed))
             run = replace(run, steps=(*run.steps, *self._lineage(told, run, result, say)))

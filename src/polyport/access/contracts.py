@@ -37,8 +37,15 @@ class Kept:
     """The Bitol ODCS document, whole."""
 
 
-def keep(journal: Journal, product: DataProduct, snapshot: Snapshot | None) -> tuple[str, ...]:
+def keep(
+    journal: Journal,
+    product: DataProduct,
+    snapshot: Snapshot | None,
+    said: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> tuple[str, ...]:
     """Keep each contract of `product` that is not what was last kept of it; gives their ids. No snapshot: none.
+
+    `said`: what may be kept of a document: an example may be of somebody who was erased.
 
     Raises:
         StoreError: The journal cannot be read or written.
@@ -54,7 +61,7 @@ def keep(journal: Journal, product: DataProduct, snapshot: Snapshot | None) -> t
                 "version": contract.version,
                 "snapshot": snapshot.id,
                 _DIGEST: digest,
-                "document": contract.document,
+                "document": said(contract.document),
             }
             by = f"product:{product.id}"
             journal.append("contract", name, document, product=product.id, by=by)
