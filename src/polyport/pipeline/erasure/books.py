@@ -35,7 +35,7 @@ _ENDS = {"requested": "refused", "approved": "revoked"}
 
 
 def pseudonym(erasure: str) -> str:
-    """What the erased person or entity is called in the ledger from then on: `erased-` and the end of the erasure's name."""
+    """What the ledger calls who was erased: `erased-` and the end of the erasure's name."""
     return f"erased-{erasure.rpartition('-')[2]}"
 
 
