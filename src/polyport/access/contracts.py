@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _DIGEST = "digest"
 """What tells a contract from other entries of its kind, whatever its id."""
+_PORTS = "ports"
+"""The name of the entries that say which contract is behind which output port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,15 @@ class Kept:
     """The Bitol ODCS document, whole."""
 
 
-def keep(journal: Journal, product: DataProduct, snapshot: Snapshot | None) -> tuple[str, ...]:
+def keep(
+    journal: Journal,
+    product: DataProduct,
+    snapshot: Snapshot | None,
+    said: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> tuple[str, ...]:
     """Keep each contract of `product` that is not what was last kept of it; gives their ids. No snapshot: none.
+
+    `said`: what may be kept of a document: an example may be of somebody who was erased.
 
     Raises:
         StoreError: The journal cannot be read or written.
@@ -54,12 +63,28 @@ def keep(journal: Journal, product: DataProduct, snapshot: Snapshot | None) -> t
                 "version": contract.version,
                 "snapshot": snapshot.id,
                 _DIGEST: digest,
-                "document": contract.document,
+                "document": said(contract.document),
             }
             by = f"product:{product.id}"
             journal.append("contract", name, document, product=product.id, by=by)
             added.append(name)
+    _keep_ports(journal, product)
     return tuple(added)
+
+
+def _keep_ports(journal: Journal, product: DataProduct) -> None:
+    """Keep which contract is behind each output port, where that changed."""
+    behind = {published.port_key(port): port.contract_id for port in product.outputs}
+    if behind != _behind(journal, product.id):
+        by = f"product:{product.id}"
+        journal.append("contract", _PORTS, {_PORTS: behind}, product=product.id, by=by)
+
+
+def _behind(journal: Journal, product: str) -> Mapping[str, str]:
+    """`name@major` of each output port -> the contract that was published behind it last."""
+    told = [e.document for e in journal.entries("contract", product=product, name=_PORTS)]
+    found: list[Mapping[str, str]] = [each[_PORTS] for each in told if _DIGEST not in each]
+    return found[-1] if found else {}
 
 
 def kept(journal: Journal, product: str) -> Mapping[str, Sequence[Kept]]:
@@ -128,7 +153,11 @@ def refusals(journal: Journal, product: DataProduct) -> tuple[Diagnostic, ...]:
         StoreError: The journal cannot be read.
     """
     newest = {name: one[-1].document for name, one in kept(journal, product.id).items()}
-    return tuple(published.check(published.promised(product), newest))
+    before = _behind(journal, product.id)
+    return (
+        *published.check(published.promised(product), newest),
+        *published.moved(product, before, newest),
+    )
 
 
 def refuse(journal: Journal, product: DataProduct) -> None:

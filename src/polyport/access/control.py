@@ -64,6 +64,10 @@ class Control:
         if newest <= self._position:
             return
         after = max(self._position, 0)
+        if rewritten := self.journal.entries("erasure", after=after):  # it changes older entries
+            after, self._changed = 0, max(self._changed, rewritten[-1].seq)
+            self._current.clear()
+            self._derived.clear()
         for kind in KINDS:
             for entry in self.journal.entries(kind, after=after):
                 self._current.setdefault((kind, entry.product), {})[entry.name] = entry

@@ -52,7 +52,7 @@ def _found(product: Product, what: str) -> tuple[Graph, list[Node]]:
     from polyport.ledger import lineage as graphs
 
     dataset, _, column = what.partition(".")
-    whole = graphs.graph(graphs.standing(graphs.events(product.ledger.journal)))
+    whole = graphs.Standing(product.ledger.journal).graph()
     start = graphs.chosen(whole, product.identifier, dataset=dataset, column=column)
     if not start:
         raise NotFoundError(

@@ -143,7 +143,7 @@ class Ledger:
         return [{**row, "columns": tuple(json.loads(row["columns"]))} for row in found]
 
     def blank(self, change: Callable[[str, str], str]) -> int:
-        """Take values out of what is said (table, text -> text), down to the database's free pages; rows changed.
+        """Take values out of what is said, down to the database's free pages; see `erase.blank`. Rows changed.
 
         Raises:
             StoreError: It cannot be written.

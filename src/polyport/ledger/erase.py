@@ -1,4 +1,4 @@
-"""Takes values out of what the ledger says, and out of the database's own pages. What was agreed is not touched."""
+"""Takes values out of what the ledger says, and out of the database's own pages."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from polyport.errors import StoreError
+from polyport.ledger import usage
 from polyport.ledger.database import METADATA, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Change = Callable[[str, str], str]
+    """(where it stands, the text) -> the text without what has to go."""
+
 TOLD = {
     "runs": ("document",),
     "quality_reports": ("document",),
     "reads": ("principal", "purpose"),
-    "journal": ("document",),
+    "journal": ("name", "by", "document"),
 }
-"""Tables and their columns that may quote data or name a person."""
-SPOKEN = ("feedback", "lineage", "contract")
-"""Kinds of journal entries that say something, and grant nothing."""
+"""Tables and their columns that may quote data or name a person; `usage.TABLES` name one, too."""
 _PATIENCE = 30.0
 
 
-def blank(engine: sa.Engine, change: Callable[[str, str], str]) -> int:
-    """Replace what `change` (table, text) gives another text for, down to free pages; how many rows were replaced.
+def blank(engine: sa.Engine, change: Change) -> int:
+    """Replace what `change` gives another text for, down to free pages; how many rows were replaced.
+
+    Where a text stands: `reads.principal`; of the journal's documents `journal.agreement`, by the kind of the entry.
 
     Raises:
         StoreError: The database cannot be written, or stays in use.
@@ -36,24 +40,24 @@ def blank(engine: sa.Engine, change: Callable[[str, str], str]) -> int:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
         count = sum(_blank(connection, name, change) for name in TOLD)
+        count += usage.rename(connection, lambda who: change("usage.principal", who))
     with told("written"):
         _compact(engine)
     return count
 
 
-def _blank(connection: sa.Connection, name: str, change: Callable[[str, str], str]) -> int:
+def _blank(connection: sa.Connection, name: str, change: Change) -> int:
     table = METADATA.tables[name]
     (key,) = table.primary_key.columns
-    columns = [table.c[column] for column in TOLD[name]]
-    query = sa.select(key, *columns)
-    if name == "journal":
-        query = query.where(table.c.kind.in_(SPOKEN))
+    kind = table.c.kind if "kind" in table.c else sa.literal("document")
+    query = sa.select(key, kind, *(table.c[column] for column in TOLD[name]))
     count = 0
-    for identity, *texts in connection.execute(query).all():
-        changed = [change(name, text) for text in texts]
-        if changed != texts:
-            values = dict(zip(TOLD[name], changed, strict=True))
-            connection.execute(sa.update(table).where(key == identity).values(values))
+    for identity, what, *texts in connection.execute(query).all():
+        given = dict(zip(TOLD[name], texts, strict=True))
+        places = {column: what if column == "document" else column for column in given}
+        changed = {c: change(f"{name}.{places[c]}", text) for c, text in given.items()}
+        if changed != given:
+            connection.execute(sa.update(table).where(key == identity).values(changed))
             count += 1
     return count
 
@@ -61,7 +65,7 @@ def _blank(connection: sa.Connection, name: str, change: Callable[[str, str], st
 def _compact(engine: sa.Engine) -> None:
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for name in TOLD:
+            for name in (*TOLD, *(table.name for table in usage.TABLES)):
                 connection.exec_driver_sql(f"VACUUM FULL {name}")
     if engine.dialect.name != "sqlite":
         return

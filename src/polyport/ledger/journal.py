@@ -113,6 +113,29 @@ class Journal:
         query = _chosen(kind, product, name).order_by(None).order_by(_JOURNAL.c.seq.desc())
         return next(iter(self._select(query.limit(1))), None)
 
+    def latest(self, kind: Kind, *, product: str, before: int = 0, limit: int) -> list[Entry]:
+        """The `limit` newest entries of a kind and product, newest first; `before`: of those before that position.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        chosen = _chosen(kind, product, None).with_only_columns(_JOURNAL.c.seq).order_by(None)
+        if before:
+            chosen = chosen.where(_JOURNAL.c.seq < before)
+        newest = chosen.order_by(_JOURNAL.c.seq.desc()).limit(limit).scalar_subquery()
+        query = sa.select(*_SHOWN).where(_JOURNAL.c.seq.in_(newest))
+        return self._select(query.order_by(_JOURNAL.c.seq.desc()))
+
+    def products(self, kind: Kind) -> list[str]:
+        """The products that entries of a kind are about, in the order of their ids.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        query = sa.select(_JOURNAL.c.product).where(_JOURNAL.c.kind == kind).distinct()
+        with told("read"), self._engine.connect() as connection:
+            return sorted(connection.execute(query).scalars())
+
     def position(self) -> int:
         """The number of the newest entry, of whatever kind and process; 0 while there is none. Cheap: ask it often.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 Direction: TypeAlias = Literal["up", "down", "both"]
 Event: TypeAlias = "Mapping[str, Any]"
 COMPLETE = "COMPLETE"
+_AT_ONCE = 8
+"""Entries that are looked at together, from the end of a product's."""
 
 
 class Node(NamedTuple):
@@ -47,28 +50,92 @@ class Graph:
     edges: frozenset[Edge]
 
 
-def events(journal: Journal, *, product: str | None = None, run: str = "") -> list[Entry]:
-    """The entries of the events, oldest first; of one run where it is given."""
-    found = journal.entries("lineage", product=product, name=run or None)
-    return [entry for entry in found if "eventType" in entry.document]
+class Standing:
+    """The newest COMPLETE event of each product, in memory, and read on as the journal grows. Safe over threads."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._position = -1
+        self._events: dict[str, Event] = {}
+        self._graph: Graph | None = None
+
+    def events(self) -> Mapping[str, Event]:
+        """Product -> its newest COMPLETE event; products that never had one are left out.
+
+        Raises:
+            StoreError: The journal cannot be read.
+        """
+        with self._lock:
+            self._read_on()
+            return dict(self._events)
+
+    def graph(self) -> Graph:
+        """All that these events tell.
+
+        Raises:
+            StoreError: The journal cannot be read.
+        """
+        with self._lock:
+            self._read_on()
+            if self._graph is None:
+                self._graph = graph(self._events.values())
+            return self._graph
+
+    def _read_on(self) -> None:
+        newest, after = self._journal.position(), self._position
+        if newest == after:
+            return
+        if after < 0 or self._journal.entries("erasure", after=after):  # that changes older entries
+            names = self._journal.products("lineage")
+            found = {name: _completed(self._journal, name) for name in names}
+            self._events, self._graph = {n: e for n, e in found.items() if e is not None}, None
+        else:
+            for entry in self._journal.entries("lineage", after=after):
+                if _is_complete(entry):
+                    self._events[entry.product], self._graph = entry.document, None
+        self._position = newest
 
 
-def standing(entries: Iterable[Entry], *, product: str = "", snapshot: str = "") -> list[Event]:
-    """The newest COMPLETE event of each product; of `product` that of `snapshot` (its id), where one is given."""
-    newest: dict[str, Event] = {}
-    for entry in entries:
-        event = entry.document
-        if event["eventType"] != COMPLETE:
-            continue
-        if snapshot and entry.product == product and _snapshot(event) != snapshot:
-            continue
-        newest[entry.product] = event
-    return list(newest.values())
+def _completed(journal: Journal, product: str) -> Event | None:
+    """The newest COMPLETE event of a product, looked for from the end on."""
+    before = 0
+    while found := journal.latest("lineage", product=product, before=before, limit=_AT_ONCE):
+        for entry in found:
+            if _is_complete(entry):
+                return entry.document
+        before = found[-1].seq
+    return None
 
 
-def _snapshot(event: Event) -> str:
-    versions = [o["facets"]["version"]["datasetVersion"] for o in event["outputs"]]
-    return versions[0] if versions else ""
+def _is_complete(entry: Entry) -> bool:
+    return bool(entry.document.get("eventType") == COMPLETE)
+
+
+def of_run(journal: Journal, product: str, run: str) -> list[Event]:
+    """The events of one run, oldest first.
+
+    Raises:
+        StoreError: The journal cannot be read.
+    """
+    found = journal.entries("lineage", product=product, name=run)
+    return [entry.document for entry in found if "eventType" in entry.document]
+
+
+def newest(journal: Journal, product: str, limit: int) -> list[Event]:
+    """The newest events of a product, at most `limit`, oldest first.
+
+    Raises:
+        StoreError: The journal cannot be read.
+    """
+    found = journal.latest("lineage", product=product, limit=limit)
+    return [entry.document for entry in reversed(found) if "eventType" in entry.document]
+
+
+def with_run(standing: Mapping[str, Event], product: str, found: Iterable[Event]) -> list[Event]:
+    """The standing events, with that of `product` as its run (`found`: the run's events) completed it."""
+    made = [event for event in found if event["eventType"] == COMPLETE]
+    return [*(e for name, e in standing.items() if name != product), *made[-1:]]
 
 
 def graph(found: Iterable[Event]) -> Graph:

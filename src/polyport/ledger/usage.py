@@ -44,6 +44,9 @@ _REQUESTS = _counted(
 )
 
 
+TABLES = (_READS, _COLUMNS, _REQUESTS)
+
+
 class Usage:
     """Sums over the reads and requests of one ledger."""
 
@@ -84,6 +87,20 @@ class Usage:
             query = query.where(table.c.day >= since.isoformat())
         with told("read"), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def rename(connection: sa.Connection, change: Callable[[str], str]) -> int:
+    """Give principals the name that `change` gives them, and add up what is one's then; how many rows were renamed."""
+    count = 0
+    for table in TABLES:
+        who = table.c.principal
+        for name in connection.execute(sa.select(who).distinct()).scalars().all():
+            if (changed := change(name)) != name:
+                rows = connection.execute(sa.select(table).where(who == name)).mappings().all()
+                connection.execute(sa.delete(table).where(who == name))
+                _add(connection, table, [{**row, "principal": changed} for row in rows])
+                count += len(rows)
+    return count
 
 
 def _read(read: Read) -> dict[str, Any]:
@@ -160,4 +177,4 @@ def _upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
 
-__all__ = ["BUCKETS", "Usage"]
+__all__ = ["BUCKETS", "TABLES", "Usage", "rename"]

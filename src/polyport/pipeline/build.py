@@ -249,7 +249,7 @@ def _check(
         entry.status = "warn" if count["warn"] else "pass"
         entry.notes = tuple(map(_sentence, _broken(results)))
         if checked.report.stops:
-            raise _held_back(checked.report)
+            raise _held_back(checked.report, erased=bool(bench.left_out))
     return checked
 
 
@@ -263,14 +263,17 @@ def _sentence(result: RuleResult) -> str:
     return f"{result.dataset}{column}: {result.sentence}{reason} ({result.status})"
 
 
-def _held_back(report: QualityReport) -> QualityError:
+def _held_back(report: QualityReport, *, erased: bool) -> QualityError:
     stops = report.stops
     shown = "; ".join(map(_sentence, stops[:_RULES_SHOWN]))
     more = f"; and {len(stops) - _RULES_SHOWN} more" if len(stops) > _RULES_SHOWN else ""
+    fix = "correct the data, or change the rule or its severity in the contract"
+    if erased:
+        fix += "; rows of what was erased are left out: steps and rules must do without them"
     error = QualityError(
         f"{len(stops)} of {counted(len(report.results), 'check')} hold the data back: {shown}{more}",
         where=stops[0].dataset,
-        fix="correct the data, or change the rule or its severity in the contract",
+        fix=fix,
     )
     error.report = report
     return error

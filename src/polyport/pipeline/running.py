@@ -82,7 +82,9 @@ class _Run:
     def finished(self, result: BuildResult) -> BuildResult:
         """What follows a publish: contracts kept, pushes, lineage, the record, expiry."""
         try:
-            contracts.keep(self.around.ledger.journal, self.job.product, result.snapshot)
+            erased = self.job.tombstones()
+            said = erased.document if erased else dict
+            contracts.keep(self.around.ledger.journal, self.job.product, result.snapshot, said)
             done = replace(result.run, steps=(*result.run.steps, *self.pushed(result)))
             done = replace(done, steps=(*done.steps, *self.ended(done, result)))
             self.record(done, result.report)

@@ -51,7 +51,7 @@ class Bench:
     erased: Tombstones | None = None
     """What was erased before, and must not come back."""
     left_out: dict[str, int] = field(default_factory=dict)
-    """Dataset -> rows of what was erased that were left out of it."""
+    """Dataset, or key of the table behind it -> rows of what was erased that were left out of it."""
 
 
 @dataclass(slots=True)
@@ -61,6 +61,8 @@ class Tables:
     plan: Plan
     bench: Bench
     relations: dict[str, Relation]
+    erased: Tombstones | None = None
+    """What was erased, for the tables that the datasets' rows come from, by key."""
     lazy: dict[str, Step | None] = field(default_factory=dict)
     """Those that are not written: reading them can still fail. An input port has no step."""
     datasets: dict[str, Written] = field(default_factory=dict)
@@ -93,8 +95,9 @@ def run_steps(plan: Plan, inputs: Mapping[str, Relation], bench: Bench) -> dict[
         StoreError: No space, or no permission.
     """
     relations = {f"{RAW}{name}": relation for name, relation in inputs.items()}
-    tables = Tables(plan, bench, relations)
-    for key in relations:
+    tables = Tables(plan, bench, relations, _at_sources(plan, relations, bench))
+    for key in tuple(relations):
+        _hide(key, tables)
         _read(key, tables)
     for step in plan.steps:
         _run(step, tables)
@@ -122,6 +125,7 @@ def _run(step: Step, tables: Tables) -> None:
                 _look(step, tables)  # its mistakes are told all the same
             return
         _make(step, tables, entry)
+        _hide(key, tables)
         if key in tables.plan.datasets.values():
             _make_dataset(key, tables, entry)
         elif tables.wanted_again(key):
@@ -214,6 +218,31 @@ def _make_dataset(key: str, tables: Tables, entry: Entry) -> None:
     entry.status = "warn" if fit.extra else entry.status
 
 
+def _at_sources(plan: Plan, relations: Mapping[str, Relation], bench: Bench) -> Tombstones | None:
+    if bench.erased is None or not bench.erased.stones:
+        return None
+    raw = {key: _schema(relation, bench).names for key, relation in relations.items()}
+    promised = {n: [p.name for p in o.properties] for n, o in bench.objects.items()}
+    return returning.at_sources(plan, raw, promised, bench.erased)
+
+
+def _hide(key: str, tables: Tables) -> None:
+    """Take what was erased out of the table, before anything is computed from it."""
+    relation, bench = tables.relations[key], tables.bench
+    if tables.erased is None or not tables.erased.speaks_of(key):
+        return
+    with explaining(key, tables):
+        schema = _schema(relation, bench)
+        rest = returning.hidden(key, relation, schema, tables.erased)
+        if gone := returning.count(key, relation, schema, tables.erased, bench.engine):
+            bench.left_out[key] = gone
+            tables.relations[key] = rest
+
+
+def _schema(relation: Relation, bench: Bench) -> pa.Schema:
+    return bench.engine.schema(_ALL, {SOURCE: relation})
+
+
 def _without_erased(key: str, tables: Tables, written: Written, *, same: bool) -> Written:
     """The dataset without what was erased, for those that read it, too: sums must be those of the rows."""
     bench, name = tables.bench, _name(key)
@@ -225,10 +254,9 @@ def _without_erased(key: str, tables: Tables, written: Written, *, same: bool) -
         if same:
             tables.settle(key, rest)
         else:
-            schema = bench.engine.schema(_ALL, {SOURCE: tables.relations[key]})
-            tables.relations[key] = returning.hidden(
-                name, tables.relations[key], schema, bench.erased
-            )
+            relation = tables.relations[key]
+            schema = _schema(relation, bench)
+            tables.relations[key] = returning.hidden(name, relation, schema, bench.erased)
     return rest
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from polyport.pipeline.erasure import books
 from polyport.pipeline.erasure.pieces import Piece
 from polyport.pipeline.erasure.survey import look, places
 from polyport.pipeline.erasure.wanted import mapped
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
     from polyport.pipeline.erasure.survey import Seeker
     from polyport.pipeline.erasure.types import Kind, Scene
+    from polyport.pipeline.erasure.wanted import Values
 
 _LISTS = {"runs", "accepted.json"}
-_IN_JSON = {"runs", "quality_reports", "journal"}
 
 
-def beside_the_store(scene: Scene, seeker: Seeker, erasure: str) -> dict[str, int]:
+def beside_the_store(scene: Scene, seeker: Values, erasure: str) -> dict[str, int]:
     """What was removed or written anew, by what it was.
 
     Raises:
@@ -41,8 +42,7 @@ def beside_the_store(scene: Scene, seeker: Seeker, erasure: str) -> dict[str, in
         if not product:
             with writing(path):
                 done[_clean(kind, path, seeker, raw=raw, erasure=erasure)] += 1
-    rows = scene.ledger.blank(lambda table, text: _told(table, text, seeker))
-    done["ledger rows"] += rows
+    done["ledger rows"] += books.clean(scene.ledger, seeker.values, erasure)
     del done[""]
     return {what: count for what, count in done.items() if count}
 
@@ -72,10 +72,6 @@ def run(raw: RawStore, folders: Iterable[Path], seeker: Seeker, *, name: str, er
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if file.is_file() and look(file, seeker)[0]:
                     _rows(file, seeker) if file.suffix == ".parquet" else _text(file, seeker)
-
-
-def _told(table: str, text: str, seeker: Seeker) -> str:
-    return blanked_json(text, seeker) if table in _IN_JSON else seeker.blanked(text)
 
 
 def blanked_json(text: str, seeker: Seeker) -> str:

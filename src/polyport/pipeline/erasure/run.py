@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from polyport.errors import ConfigurationError, NotFoundError, StoreError
-from polyport.pipeline.erasure import clean
+from polyport.pipeline.erasure import books, clean
 from polyport.pipeline.erasure.find import Entity, Rewriting, count, find
 from polyport.pipeline.erasure.pieces import UnreadableError
 from polyport.pipeline.erasure.survey import PLANS, survey
@@ -150,6 +150,7 @@ def _record(scene: Scene, name: str, entity: Entity, outcome: Outcome | None) ->
         "state": "begun" if outcome is None else "done" if outcome.done else "incomplete",
         "reason": seeker.blanked(entity.request.reason),
         "user": _user(),
+        "pseudonym": books.pseudonym(name),
         "everywhere": entity.request.everywhere,
         "datasets": [target.dataset for target in entity.request.targets],
         "stones": [stone.document() for stone in entity.stones],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,10 @@ class Stone:
 
     dataset: str
     columns: tuple[str, ...]
-    """What identifies them; `("*",)`: any text cell."""
+    """What identifies them; `("*",)`: any text cell; `("*", "name")`: a cell of that column."""
     digests: frozenset[str]
+    proved: bool = False
+    """Whether the erasure was proved: then no other dataset of the product showed what it looked for."""
 
     def document(self) -> dict[str, Any]:
         """As the journal keeps it."""
@@ -167,22 +170,28 @@ class Tombstones:
     def __bool__(self) -> bool:
         return bool(self.stones or self.marks)
 
+    def speaks_of(self, dataset: str) -> bool:
+        """Whether anything was erased from `dataset`."""
+        return any(stone.dataset == dataset for stone in self.stones)
+
     def condition(self, dataset: str, schema: pa.Schema) -> Relation | None:
         """A relation's `where` and `params` for the rows of `dataset` that were erased; None where none can be."""
         terms: list[str] = []
         params: dict[str, Any] = {}
+        own = f"_stone_{zlib.crc32(dataset.encode('utf-8', 'surrogatepass'))}"  # one query may read several tables
         for number, stone in enumerate(s for s in self.stones if s.dataset == dataset):
-            hashes = self._hashes(stone, schema)
-            params |= {f"_stone{number}": sorted(stone.digests)} if hashes else {}
-            terms += [f"coalesce(list_contains($_stone{number}, {sql}), FALSE)" for sql in hashes]
+            hashes, name = self._hashes(stone, schema), f"{own}_{number}"
+            params |= {name: sorted(stone.digests)} if hashes else {}
+            terms += [f"coalesce(list_contains(${name}, {sql}), FALSE)" for sql in hashes]
         if not terms:
             return None
         where = " OR ".join(terms)
         return Relation(Files(()), where=where, params={**params, **self.hashing.params})
 
     def _hashes(self, stone: Stone, schema: pa.Schema) -> list[str]:
-        if stone.columns == (ANY,):
-            return [self.hashing.cell_sql(name) for name in text_columns(schema)]
+        if stone.columns[0] == ANY:
+            cells = [n for n in text_columns(schema) if not stone.columns[1:] or n in stone.columns]
+            return [self.hashing.cell_sql(name) for name in cells]
         there = set(stone.columns) <= set(schema.names)
         return [self.hashing.row_sql(stone.columns)] if there else []
 
@@ -235,7 +244,12 @@ def load(journal: Journal, product: str, salt: str) -> Tombstones:
     hashing = Hashing(salt)
     newest = {e.name: e.document for e in journal.entries("erasure", product=product)}
     stones = [
-        Stone(s["dataset"], tuple(s["columns"]), frozenset(s["digests"]))
+        Stone(
+            s["dataset"],
+            tuple(s["columns"]),
+            frozenset(s["digests"]),
+            document["state"] == "done",
+        )
         for document in newest.values()
         for s in document["stones"]
     ]

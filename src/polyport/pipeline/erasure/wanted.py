@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from polyport.pipeline.erasure.pieces import Piece
 
@@ -128,9 +128,9 @@ class Values:
         whole = sum(m.end() > carried for m in self._whole.finditer(text))
         return Hits(whole, max(anywhere - whole, 0))
 
-    def blanked(self, text: str) -> str:
-        """`text` with `[erased]` in the place of each value that stands there as a whole."""
-        return self._whole.sub(BLANK, text)
+    def blanked(self, text: str, mark: str = BLANK) -> str:
+        """`text` with `mark` in the place of each value that stands there as a whole."""
+        return self._whole.sub(lambda _: mark, text)
 
 
 def _bounded(form: str) -> str:
@@ -139,10 +139,12 @@ def _bounded(form: str) -> str:
     return f"{before}{re.escape(form)}{after}"
 
 
-def mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON document with every string, also of names, as `change` gives it."""
+def mapped(value: Any, change: Callable[[str], str], kept: Collection[str] = frozenset()) -> Any:
+    """A JSON document with every string as `change` gives it; of names those that are not among `kept`."""
     if isinstance(value, dict):
-        return {change(k): mapped(v, change) for k, v in value.items()}
+        return {
+            k if k.lower() in kept else change(k): mapped(v, change, kept) for k, v in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [mapped(v, change) for v in value]
+        return [mapped(v, change, kept) for v in value]
     return change(value) if isinstance(value, str) else value

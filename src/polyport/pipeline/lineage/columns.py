@@ -61,6 +61,22 @@ def trace(plan: Plan, raw: Mapping[str, Sequence[str]]) -> dict[str, Traced]:
     return found
 
 
+def unchanged(plan: Plan, raw: Mapping[str, Sequence[str]]) -> dict[Column, Column]:
+    """Each column of a step's table that is one column of one table it reads, as it is -> that column.
+
+    The names of the columns on the left are in lower case.
+    """
+    found = trace(plan, raw)
+    made: dict[Column, Column] = {}
+    for step in plan.steps:
+        alone = _step(step, found)
+        if isinstance(alone, Traced):
+            for name, origins in alone.columns.items():
+                if list(origins.values()) == [IDENTITY]:
+                    made[step.key, name.lower()] = next(iter(origins))
+    return made
+
+
 def tables(plan: Plan, key: str) -> tuple[str, ...]:
     """The input ports' tables that the table `key` is made from, however far behind."""
     steps = {step.key: step for step in plan.steps}

@@ -25,13 +25,19 @@ def input_name(
     if port.type == "product":
         named = str(port.settings.get("product", "")).rstrip("/")
         dataset = str(port.settings.get("dataset", ""))
-        return (named if "://" in named else identify(named)), dataset
+        return (_bare(named) if "://" in named else identify(named)), dataset
     origins = list(dict.fromkeys(o.origin for o in received.objects)) or [port.name]
     if not all("://" in origin for origin in origins):
         return "file", f"{product}/{_common([o.lstrip('/') for o in origins])}"
     parts = [urlsplit(origin.partition(" ")[0]) for origin in origins]
     where = f"{parts[0].scheme}://{parts[0].netloc.rpartition('@')[2]}"
     return where, _common([part.path.lstrip("/") for part in parts]) or "/"
+
+
+def _bare(address: str) -> str:
+    """An address without user, query and fragment: they may hold what is secret."""
+    found = urlsplit(address)
+    return f"{found.scheme}://{found.netloc.rpartition('@')[2]}{found.path}"
 
 
 def _common(paths: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
@@ -10,9 +11,11 @@ from starlette.routing import Route
 
 from polyport.errors import NotFoundError, QueryError
 from polyport.ledger import lineage
+from polyport.ledger.lineage import Standing
 from polyport.model import LATEST
 from polyport.ports.http import VARY, guarded, pairs, ref_of
 from polyport.ports.management import steering
+from polyport.ports.query import once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,14 +25,16 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from polyport.access import View
-    from polyport.ledger.lineage import Direction, Node
-    from polyport.model import Principal
+    from polyport.ledger.lineage import Direction, Event, Graph, Node
+    from polyport.model import Principal, Snapshot
     from polyport.ports.management import Content, ManagementContext
 
 HAL = "application/hal+json"
 _HEADERS = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _KNOWN = ("dataset", "column", "direction", "depth", "snapshot")
 DEEPEST = 100
+SHOWN, MOST = 100, 1_000
+"""Events, unless it is said how many, and at most."""
 
 
 class LineagePort:
@@ -40,6 +45,7 @@ class LineagePort:
 
     def __init__(self, context: ManagementContext) -> None:
         self.context = context
+        self._standing = Standing(context.ledger.journal)
 
     def routes(self) -> Sequence[BaseRoute]:
         """`/lineage` and `/lineage/events`."""
@@ -54,27 +60,37 @@ class LineagePort:
     async def _events(self, request: Request) -> Response:
         principal, _ = self.context.identify(request)
         steering(self.context, principal, "read the events: they hold the product's SQL")
-        run = _asked(request, ("run",)).get("run", "")
-        found = await run_in_threadpool(self._kept, run)
+        asked = once(pairs(request), ("run", "limit"))
+        found = await run_in_threadpool(self._told, asked)
         return JSONResponse(found, headers=_HEADERS)
 
-    def _kept(self, run: str) -> list[Mapping[str, Any]]:
-        journal = self.context.ledger.journal
-        found = lineage.events(journal, product=self.context.product.id, run=run)
-        if run and not found:
+    def _told(self, asked: Mapping[str, str]) -> Sequence[Event]:
+        journal, product, run = (
+            self.context.ledger.journal,
+            self.context.product.id,
+            asked.get("run"),
+        )
+        if run is None:
+            return lineage.newest(
+                journal, product, _number(asked, "limit", SHOWN, least=1, most=MOST)
+            )
+        found = lineage.of_run(journal, product, run)
+        if not found:
             raise NotFoundError(f"no lineage of run {run!r}", fix="polyport history --runs")
-        return [entry.document for entry in found]
+        return found
 
     def _answer(self, request: Request) -> Response:
         principal, purpose = self.context.identify(request)
-        asked = _asked(request, _KNOWN)
+        asked = once(pairs(request), _KNOWN)
         ref, me = ref_of(pairs(request)), self.context.identifier
         with self.context.open(principal, ref, purpose=purpose) as view:
-            snapshot = "" if ref == LATEST else view.snapshot.id
-            entries = lineage.events(self.context.ledger.journal)
-            found = lineage.standing(entries, product=self.context.product.id, snapshot=snapshot)
-            products = {e.document["job"]["namespace"]: e.product for e in entries}
-            whole = lineage.only(lineage.graph(found), self._may(view, principal, products, found))
+            found = self._standing.events()
+            everything = (
+                self._standing.graph() if ref == LATEST else self._as_of(view.snapshot, found)
+            )
+            products = {e["job"]["namespace"]: name for name, e in found.items()}
+            may = self._may(view, principal, products, found.values())
+            whole = lineage.only(everything, may)
         start = lineage.chosen(
             whole, me, dataset=asked.get("dataset", ""), column=asked.get("column", "")
         )
@@ -82,16 +98,23 @@ class LineagePort:
             raise NotFoundError(
                 "there is no such dataset or column that you may see the lineage of"
             )
-        shown = lineage.walk(whole, start, direction=_direction(asked), depth=_depth(asked))
+        depth = _number(asked, "depth", 0, least=0, most=DEEPEST)
+        shown = lineage.walk(whole, start, direction=_direction(asked), depth=depth)
         body = {"_links": self._links(shown.nodes, products), **lineage.as_document(shown)}
         return JSONResponse(body, headers=_HEADERS, media_type=HAL)
+
+    def _as_of(self, snapshot: Snapshot, found: Mapping[str, Event]) -> Graph:
+        """What is told now of all other products, and of this one what the run told that published `snapshot`."""
+        product = self.context.product.id
+        run = lineage.of_run(self.context.ledger.journal, product, snapshot.run)
+        return lineage.graph(lineage.with_run(found, product, run))
 
     def _may(
         self,
         view: View,
         principal: Principal,
         products: Mapping[str, str],
-        found: Sequence[Mapping[str, Any]],
+        found: Collection[Event],
     ) -> Callable[[Node], bool]:
         """Whoever steers a product is told all of it; others what they see of it, and of other products datasets only.
 
@@ -125,10 +148,7 @@ class LineagePort:
         prefix = self.context.base.rpartition("/")[0]
         others = sorted({n.namespace for n in nodes} & set(products) - {self.context.identifier})
         linked = [
-            {
-                "href": f"{prefix}/{other.rpartition(':')[2].rpartition('/')[2]}",
-                "name": products[other],
-            }
+            {"href": f"{prefix}/{quote(products[other], safe='')}", "name": products[other]}
             for other in others
         ]
         return {
@@ -139,16 +159,6 @@ class LineagePort:
         }
 
 
-def _asked(request: Request, known: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in pairs(request):
-        if name not in known or name in found:
-            wrong = "is given twice" if name in found else "is not known"
-            raise QueryError(f"the parameter {name!r} {wrong}", fix=f"known: {', '.join(known)}")
-        found[name] = value
-    return found
-
-
 def _direction(asked: Mapping[str, str]) -> Direction:
     given = asked.get("direction", "both")
     known = get_args(lineage.Direction)
@@ -157,8 +167,10 @@ def _direction(asked: Mapping[str, str]) -> Direction:
     return cast("Direction", given)
 
 
-def _depth(asked: Mapping[str, str]) -> int:
-    given = asked.get("depth", "0")
-    if not (given.isascii() and given.isdigit() and len(given) < 4 and int(given) <= DEEPEST):  # noqa: PLR2004
-        raise QueryError(f"the depth {given!r} is not a number from 0 to {DEEPEST}", fix="0: all")
+def _number(asked: Mapping[str, str], name: str, default: int, *, least: int, most: int) -> int:
+    given = asked.get(name, str(default))
+    whole = given.isascii() and given.isdigit() and len(given) <= len(str(most))
+    if not whole or not least <= int(given) <= most:
+        fix = f"{name}={default}, which is the default"
+        raise QueryError(f"{name}={given[:20]!r} is not a number from {least} to {most}", fix=fix)
     return int(given)

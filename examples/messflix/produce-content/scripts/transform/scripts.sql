@@ -58,7 +58,7 @@ SELECT
   films.runtime_min,
   spoken.languages,
   origin.countries,
-  authors.writers,
+  coalesce(authors.writers, 0) AS writers,  -- a writer may have been erased
   latest.popularity_rank,
   best.best_rank,
   best.weeks_ranked,
