@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -37,6 +37,8 @@ from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import Activity, BuildResult, Job, build, discreet, lineage
 from polyport.pipeline.erasure import Scene, tombstones
+from polyport.pipeline.folders import safe
+from polyport.pipeline.quality.failing import FailingRows
 from polyport.ports.input import InputContext, InputPort
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputContext, OutputPort, Pushed, Served
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from polyport.access.admission import Admission, Admissions
+    from polyport.access.failing import Aside
     from polyport.access.identity import Identify
     from polyport.descriptor.types import DataProduct, Port, Settings
     from polyport.engine import Engine
@@ -306,12 +309,26 @@ class Product:
             LimitError: The principal asks more often than it may.
         """
         lifecycle.check_served(self.spec, principal, port)
+        asked = (principal, port, purpose)
+        held = self.store.hold(self.spec.id, ref)
+        return self._view(asked, held, self.store.files, keyed=self._keyed, mapping=mapping)
+
+    def _view(
+        self,
+        asked: tuple[Principal, str, str],
+        held: AbstractContextManager[Snapshot],
+        files: Callable[[Snapshot, str], Sequence[str]],
+        *,
+        keyed: Callable[[Snapshot, str], KeyedIndex | None],
+        mapping: Mapped | Aside | None,
+    ) -> View:
+        """A view for whoever asked (principal, port, purpose) of what is held."""
+        principal, port, purpose = asked
         rows_limit = self._limited(principal)
         position = self.control.position()
         admissions = self._admissions()
         admission = admissions.admit(principal, port, purpose)
         policy = self.policy
-        held = self.store.hold(self.spec.id, ref)
         snapshot = held.__enter__()
         return View(
             snapshot,
@@ -320,17 +337,15 @@ class Product:
             admission.purpose,
             policy,
             self.engine,
-            self.store.files,
+            files,
             self.ledger.record_read,
             release=lambda: _leave(held),
-            keyed=self._keyed,
+            keyed=keyed,
             results=self.results,
             mapping=mapping,
             refusal=self._refusal(principal, admission),
             rows_limit=rows_limit,
-            still=Standing(
-                admissions, admission, (principal, port, purpose), position, self._unchanged(policy)
-            ),
+            still=Standing(admissions, admission, asked, position, self._unchanged(policy)),
         )
 
     def desk(self) -> Desk:
@@ -435,11 +450,29 @@ class Product:
                     f"/products/{quote(self.spec.id, safe='')}",
                     self.identifier,
                     self.stored,
+                    self.failing(name),
                     self.around,
                     made,
+                    lambda: self.clock(),  # noqa: PLW0108 - it may be set to another
                 )
                 made.append(ports.load(group, name)(context))
         return made
+
+    def failing(self, port: str = "library") -> FailingRows:
+        """Gives the rows that failed, read through `port`: those set aside, and those that break a rule."""
+
+        def see(principal: Principal, purpose: str, stands_for: Snapshot, parts: Aside) -> View:
+            lifecycle.check_served(self.spec, principal, port)
+            return self._view(
+                (principal, port, purpose),
+                nullcontext(stands_for),
+                lambda *_: (),
+                keyed=lambda *_: None,
+                mapping=parts,
+            )
+
+        quarantine = self.state / "quarantine" / safe(self.spec.id)
+        return FailingRows(self.spec, quarantine, self.engine, self.store, self.ledger, see)
 
     def speed_up(self) -> None:
         """From now on keep aggregates, and of what is read a keyed index, and hot tables: for a process that serves."""
