@@ -369,6 +369,7 @@ def _history(
             result, f"{len(history)} earlier snapshots, and it takes {_HISTORY + 1} to judge by"
         )
     usual = median(history)
+    result = replace(result, threshold=_around(usual, allowed))
     if not usual or abs(facts.rows - usual) * 100 <= usual * allowed:
         return facts, result
     return facts, replace(
@@ -376,6 +377,12 @@ def _history(
         status="warn",
         reason=f"{sentences.rows(facts.rows)}, and {usual:,.0f} are usual (median of {len(history)} snapshots)",
     )
+
+
+def _around(usual: float, allowed: Any) -> dict[str, Any]:
+    """Between which row counts lie within `allowed` percent of the usual."""
+    part = usual * float(allowed) / 100
+    return {"mustBeBetween": [usual - part, usual + part]} if usual else {}
 
 
 def _allowed(scene: Scene) -> Any:

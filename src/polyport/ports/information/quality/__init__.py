@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -17,7 +16,7 @@ from polyport.ports.http import VARY, HttpError, guarded, negotiate, pairs
 from polyport.ports.information.quality import rows, trends
 from polyport.ports.information.quality.oors import oors
 from polyport.ports.information.quality.page import groups_page, report_page, rows_page
-from polyport.ports.information.quality.promises import DAYS, Evidence, Promise, promises, told
+from polyport.ports.information.quality.promises import Promise, gather, promises, told
 from polyport.ports.information.quality.sight import sight_of
 from polyport.ports.pages import HTML
 
@@ -37,7 +36,6 @@ OORS = "application/vnd.bitol.oors+json"
 _HEADERS = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _SHOWN, _MOST = 30, 1_000
 """How many reports a page shows, and a list can be asked for."""
-_BUILDS = 1_000
 
 
 class QualityPort:
@@ -138,26 +136,17 @@ class QualityPort:
         return self.context.ledger.reports(self.context.product.id, limit=limit)
 
     def _promises(self, sight: Sight) -> list[Promise]:
-        found = promises(self.context.product, evidence(self.context))
+        context = self.context
+        known = gather(
+            context.ledger, context.product.id, context.open.snapshots(), context.clock()
+        )
+        found = promises(context.product, known)
         return [each for p in found if (each := told(p, sight)) is not None]
 
     def _links(self, run: str) -> dict[str, Any]:
         base = f"{self.context.base}/quality/reports"
         here = f"{base}/{quote(run, safe='')}"
         return {**_self(here), "reports": {"href": base}, "rows": {"href": f"{here}/rows"}}
-
-
-def evidence(context: ManagementContext) -> Evidence:
-    """What the SLA properties of the product are judged by, now."""
-    now, ledger, product = context.clock(), context.ledger, context.product.id
-    since = (now - timedelta(days=DAYS)).date()
-    return Evidence(
-        now,
-        ledger.reports(product, limit=_SHOWN),
-        ledger.runs(product, limit=_BUILDS),
-        context.open.snapshots(),
-        ledger.usage.requests(product, since=since),
-    )
 
 
 def _chosen(request: Request, offered: Sequence[str]) -> str:
@@ -207,4 +196,4 @@ def _pages(wanted: Asked, group: Group, base: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["JSON", "OORS", "QualityPort", "evidence"]
+__all__ = ["JSON", "OORS", "QualityPort"]

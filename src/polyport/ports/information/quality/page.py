@@ -82,7 +82,6 @@ def report_page(
         "tables": [_table(name, shown, back) for name in _names(shown)],
         "aside": finder.aside(),
         "links": links,
-        "limited": not finder.sight.values,
         "reports": [_row(r) for r in earlier],
         "here": f"{context.base}/quality/reports/{shown.run}",
     }
@@ -127,6 +126,7 @@ def _common(context: ManagementContext, finder: Finder) -> dict[str, Any]:
         "base": context.base,
         "report": finder.sight.of(finder.report),
         "viewer": viewer(context, finder.sight),
+        "limited": not finder.sight.values,
         "state_of": _STATES.__getitem__,
         "width": trends.WIDTH,
         "height": trends.HEIGHT,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from polyport.descriptor.spans import Span
     from polyport.descriptor.types import Contract, DataProduct, SlaProperty
+    from polyport.ledger import Ledger
     from polyport.model import QualityReport, Run, Snapshot
     from polyport.ports.information.quality.sight import Sight
 
@@ -25,6 +26,7 @@ DAYS = 30
 """How far back requests and builds count."""
 GRACE = 0.05
 """The share of a frequency by which a build may be late: its start moves by seconds, or minutes."""
+_REPORTS, _RUNS = 30, 1_000
 _FAULT = 500
 """HTTP status from which on the product was not available."""
 
@@ -65,6 +67,22 @@ class Evidence:
     def served(self) -> QualityReport | None:
         """The newest report that let its data through; None where there is none."""
         return next((r for r in self.reports if not r.stops), None)
+
+
+def gather(ledger: Ledger, product: str, snapshots: Sequence[Snapshot], now: datetime) -> Evidence:
+    """What is known of `product`.
+
+    Raises:
+        StoreError: The ledger cannot be read.
+    """
+    since = (now - timedelta(days=DAYS)).date()
+    return Evidence(
+        now,
+        ledger.reports(product, limit=_REPORTS),
+        ledger.runs(product, limit=_RUNS),
+        snapshots,
+        ledger.usage.requests(product, since=since),
+    )
 
 
 Found: TypeAlias = "tuple[Status, str, str]"
@@ -195,7 +213,7 @@ def _retention(sla: SlaProperty, evidence: Evidence) -> Found:
         return "not measured", "", "nothing was published yet"
     oldest = evidence.snapshots[0]
     age = lasting(evidence.now - oldest.committed_at)
-    measured = f"oldest kept snapshot: {oldest.sequence}, {age} old"
+    measured = f"snapshot {oldest.sequence}, the oldest kept, is {age} old"
     reaches = oldest.committed_at <= span(sla.value, sla.unit).before(evidence.now)
     if reaches or oldest.sequence == 1:
         return "kept", measured, ""
@@ -292,7 +310,8 @@ _Judge: TypeAlias = "Callable[[SlaProperty, Evidence], Found]"
 
 
 def _every(sla: SlaProperty) -> str:
-    return f"every {span(sla.value, sla.unit)}"
+    length = span(sla.value, sla.unit)
+    return f"every {length.unit}" if length.count == 1 else f"every {length}"
 
 
 def _for(sla: SlaProperty) -> str:

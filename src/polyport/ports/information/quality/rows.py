@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as text
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -67,7 +67,8 @@ class Group:
     """Why the others are not shown."""
     rule: str = ""
     set_aside: str = ""
-    column: str = ""
+    columns: tuple[str, ...] = ()
+    """What the rule looks at."""
 
     @property
     def hidden(self) -> int:
@@ -312,9 +313,10 @@ class Finder:
             table = failing.page(
                 view, result.dataset, rows, limit=wanted.limit, offset=wanted.offset
             )
-            return Page(
-                group, table, masked=dict(view.masked(result.dataset)), snapshot=snapshot.id
-            )
+            key = [name for name in view.dataset(result.dataset).key if name in table.column_names]
+            order = dict.fromkeys((*key, *rows.columns, *table.column_names))
+            masked = dict(view.masked(result.dataset))
+            return Page(group, table.select(list(order)), masked=masked, snapshot=snapshot.id)
 
     def _breaking(self, snapshot: Snapshot, result: RuleResult) -> Breaking:
         try:
@@ -323,21 +325,17 @@ class Finder:
             raise NotFoundError(error.message, where=self.report.run, fix=error.fix) from error
 
 
-def _of_rule(result: RuleResult, shown: int = 0) -> Group:
-    name = {"rule": result.rule, "column": result.column}
-    return Group(result.sentence, result.dataset, result.rows_failing, shown, **name)
+def _of_rule(result: RuleResult) -> Group:
+    return Group(result.sentence, result.dataset, result.rows_failing, 0, rule=result.rule)
 
 
 def _counted(view: View, result: RuleResult, rows: Breaking) -> Group:
     seen = failing.count(view, result.dataset, rows)
-    name = {"rule": result.rule, "column": result.column}
-    if (
-        rows.groups
-    ):  # a repeated value counts once less than it is there, so no difference means anything
+    group = replace(_of_rule(result), shown=seen, columns=rows.columns)
+    if rows.groups:  # a value counts once less than it is there, so no difference means anything
         why = "" if view.whole(result.dataset) else "of rows that are alike, you see your own"
-        return Group(result.sentence, result.dataset, seen, seen, why, **name)
-    why = FILTERED if seen < result.rows_failing else ""
-    return Group(result.sentence, result.dataset, result.rows_failing, seen, why, **name)
+        return replace(group, rows=seen, why=why)
+    return replace(group, why=FILTERED if seen < result.rows_failing else "")
 
 
 def document(page: Page, head: Mapping[str, Any]) -> bytes:

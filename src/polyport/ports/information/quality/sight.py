@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from polyport.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from polyport.model import Principal, QualityReport, RuleResult
     from polyport.ports.management import ManagementContext
@@ -71,11 +71,12 @@ class Sight:
             return True
         plain = (self.plain or {}).get(result.dataset, frozenset())
         said = f"{result.rule} {result.sentence} {result.expected} {result.threshold}"
-        return (not result.column or result.column in plain) and self.names_nothing_hidden(said)
+        seen = not result.column or result.column in plain
+        return seen and self.names_nothing_hidden(said, plain)
 
-    def names_nothing_hidden(self, text: str) -> bool:
-        """Whether no name of what is not shown stands in the text."""
-        return not any(name in text for name in self.hidden)
+    def names_nothing_hidden(self, text: str, known: Collection[str] = ()) -> bool:
+        """Whether no name of what is not shown stands in the text; those in `known` are shown where it is said."""
+        return not any(name in text for name in self.hidden if name not in known)
 
     def sees(self, dataset: str, column: str = "") -> bool:
         """Whether it is shown the dataset, or a column of it as it is."""

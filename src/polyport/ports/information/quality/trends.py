@@ -58,8 +58,9 @@ class Sparkline:
 
     points: str
     """As an SVG polyline has them, in a box of `WIDTH` by `HEIGHT`."""
-    last: tuple[float, float]
     text: str
+    short: str
+    """The same where the line is seen."""
 
 
 def sparkline(values: Sequence[int], what: str, *, unit: str = "") -> Sparkline:
@@ -74,9 +75,20 @@ def sparkline(values: Sequence[int], what: str, *, unit: str = "") -> Sparkline:
         return round(x, 1), round(y, 1)
 
     places = [place(at, value) for at, value in enumerate(values)]
-    return Sparkline(
-        " ".join(f"{x:g},{y:g}" for x, y in places), places[-1], _words(values, what, unit)
-    )
+    return Sparkline(_joined(places), _words(values, what, unit), _short(values, unit))
+
+
+def _joined(places: Sequence[tuple[float, float]]) -> str:
+    """One place alone becomes a dot: a line of no length with round ends."""
+    shown = [*places, *places] if len(places) == 1 else places
+    return " ".join(f"{x:g},{y:g}" for x, y in shown)
+
+
+def _short(values: Sequence[int], unit: str) -> str:
+    many = f"{len(values)} reports" if len(values) > 1 else "1 report"
+    same = min(values) == max(values)
+    said = f"{values[-1]:,}" if same else f"{values[0]:,} to {values[-1]:,}"
+    return f"{said} {unit}, {many}" if unit else f"{said}, {many}"
 
 
 def _words(values: Sequence[int], what: str, unit: str) -> str:
@@ -98,5 +110,5 @@ def lines(reports: Sequence[QualityReport], dataset: str) -> Mapping[str, Sparkl
     return {
         "rows": sparkline([r.tables[dataset].rows for r in known], "Rows"),
         "failing": sparkline([failing(r, dataset) for r in known], "Rows that break a rule"),
-        "age": sparkline(hours, "Age of the newest data", unit="hours"),
+        "age": sparkline(hours, "Age of the newest data", unit="hours old"),
     }
