@@ -229,6 +229,12 @@ class RuleResult:
     """Failing rows that went to quarantine and are not in the snapshot."""
     reason: str = ""
     """Why it failed or could not run, with up to five offending values or keys."""
+    metric: str = ""
+    """What is measured: an ODCS metric, `value` of a query, `age`; empty where nothing is."""
+    threshold: Mapping[str, Any] = field(default_factory=dict)
+    """ODCS operator -> what `measured` is compared with, in `unit`; of `age`: seconds."""
+    unit: str = ""
+    """rows, percent, seconds; empty: the bare value."""
 
 
 @dataclass(frozen=True, slots=True)

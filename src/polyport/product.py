@@ -29,6 +29,8 @@ from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, run
 from polyport.pipeline.erasure import Scene, tombstones
+from polyport.pipeline.folders import safe
+from polyport.pipeline.quality.failing import FailingRows
 from polyport.ports import making
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputPort, Pushed, Served
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
+    from polyport.access.failing import Aside
     from polyport.access.identity import Identify
     from polyport.access.mapping import Mapped
     from polyport.descriptor.types import DataProduct, Port, Settings
@@ -319,8 +322,22 @@ class Product:
         """The output ports that answer HTTP requests."""
         return [port for port in self.ports(identify) if isinstance(port, Served)]
 
-    def management(self, identify: Identify, outputs: Sequence[OutputPort]) -> list[ManagementPort]:
-        """The information and configuration ports."""
+    def failing(self, port: str = "library") -> FailingRows:
+        """Gives the rows that failed, read through `port`: those set aside, and those that break a rule."""
+
+        def see(principal: Principal, purpose: str, stands_for: Snapshot, parts: Aside) -> View:
+            return opening.aside(self, principal, purpose, stands_for, parts, port=port)
+
+        quarantine = self.state / "quarantine" / safe(self.spec.id)
+        return FailingRows(self.spec, quarantine, self.engine, self.store, self.ledger, see)
+
+    def management(
+        self,
+        identify: Identify,
+        outputs: Sequence[OutputPort],
+        addresses: Mapping[str, str] | None = None,
+    ) -> list[ManagementPort]:
+        """The information and configuration ports; `addresses`: where each type of listening port listens."""
 
         def context(name: str, all_made: Sequence[ManagementPort]) -> ManagementContext:
             return ManagementContext(
@@ -334,8 +351,11 @@ class Product:
                 f"/products/{quote(self.spec.id, safe='')}",
                 self.identifier,
                 self.stored,
+                self.failing(name),
                 self.around,
                 all_made,
+                lambda: self.clock(),  # noqa: PLW0108 - it may be set to another
+                addresses or {},
             )
 
         return making.management(context)

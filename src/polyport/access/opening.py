@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from polyport.access.admission import Admission
+    from polyport.access.failing import Aside
     from polyport.access.control import Control
     from polyport.access.limits import Requests
     from polyport.access.results import Results
@@ -73,35 +74,66 @@ def view(
         RetiredError: The product is retired.
         LimitError: The principal asks more often than it may.
     """
+    return _view(
+        kept,
+        (principal, port, purpose),
+        kept.store.hold(kept.spec.id, ref),
+        kept.store.files,
+        keyed=lambda of, dataset: keyed_index(kept, of, dataset),
+        mapping=mapping,
+    )
+
+
+def aside(
+    kept: Kept, principal: Principal, purpose: str, stands_for: Snapshot, parts: Aside, *, port: str
+) -> View:
+    """What `principal` sees, through `port`, of rows that are no dataset's: those that failed.
+
+    Raises:
+        RetiredError, LimitError: As `view`.
+    """
+    asked, held = (principal, port, purpose), nullcontext(stands_for)
+    return _view(kept, asked, held, _no_files, keyed=lambda *_: None, mapping=parts)
+
+
+def _no_files(_: Snapshot, __: str) -> Sequence[str]:
+    return ()
+
+
+def _view(  # noqa: PLR0913 - all that differs
+    kept: Kept,
+    asked: tuple[Principal, str, str],
+    held: AbstractContextManager[Snapshot],
+    files: Callable[[Snapshot, str], Sequence[str]],
+    *,
+    keyed: Callable[[Snapshot, str], KeyedIndex | None],
+    mapping: Mapped | Aside | None,
+) -> View:
+    """A view for whoever asked (principal, port, purpose) of what is held."""
+    principal, port, purpose = asked
     lifecycle.check_served(kept.spec, principal, port)
     count(kept, principal)
     position = kept.control.position()
     admissions = configuration.admissions(kept.control, kept.spec, kept.clock)
     admission = admissions.admit(principal, port, purpose)
     holding = policy(kept)
-    held = kept.store.hold(kept.spec.id, ref)
-    snapshot = held.__enter__()
     return View(
-        snapshot,
+        held.__enter__(),
         admission.principal,
         port,
         admission.purpose,
         holding,
         kept.engine,
-        kept.store.files,
+        files,
         kept.ledger.record_read,
         release=lambda: _leave(held),
-        keyed=lambda of, dataset: keyed_index(kept, of, dataset),
+        keyed=keyed,
         results=kept.results,
         mapping=mapping,
         refusal=_refusal(kept.spec, principal, admission),
         rows_limit=_rows_limit(kept, principal),
         still=Standing(
-            admissions,
-            admission,
-            (principal, port, purpose),
-            position,
-            lambda: _same(policy(kept), holding),
+            admissions, admission, asked, position, lambda: _same(policy(kept), holding)
         ),
     )
 

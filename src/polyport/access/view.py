@@ -19,6 +19,7 @@ from polyport.model import LATEST, Files, Query, Relation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from polyport.access.failing import Aside
     from polyport.access.mapping import Mapped
     from polyport.access.policy import Policy
     from polyport.access.results import Results
@@ -70,7 +71,7 @@ class View:
     """Gives the keyed read path of a dataset, where there is one."""
     results: Results | None = None
     """Where aggregates are kept; None: each is computed anew."""
-    mapping: Mapped | None = None
+    mapping: Mapped | Aside | None = None
     """For an older major of a port: its datasets over the published ones. Without `keyed`: that path is not mapped."""
     refusal: AccessError | None = None
     """Why the principal was not let in; raised by each read, which is recorded as denied."""
@@ -290,6 +291,37 @@ class View:
             before, dataset, statements.count_changes(key, tuple(old.names), tuple(new.names))
         )
         return {row["_change"]: row["n"] for row in reader.read_all().to_pylist()}
+
+    def select(
+        self,
+        dataset: str,
+        statement: tuple[str, Mapping[str, Any]],
+        *,
+        columns: Sequence[str],
+        also: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """Rows of a SELECT of the product's own, never of a consumer's, over what is seen of some datasets by name.
+
+        Metered as a read of `columns` of `dataset`. `limit`: the most rows that it can give.
+
+        Raises:
+            NotFoundError, AccessError, SizeError: As `scan`.
+            QueryError: It names a column that is not seen.
+        """
+        relations = {dataset: self._secure(dataset)[0]}
+        for at, name in enumerate(also):
+            if name != dataset:
+                relations[name] = statements.renamed(self._secure(name)[0], f"o{at}")
+        return self._metered(dataset, tuple(columns), statement, relations, self._most(limit, 0))
+
+    def whole(self, dataset: str) -> bool:
+        """Whether the principal sees all rows of the dataset.
+
+        Raises:
+            NotFoundError, AccessError: As `schema`.
+        """
+        return not self._secure(dataset)[0].where
 
     def touch(self, dataset: str, *, columns: Sequence[str], rows: int, size: int) -> None:
         """Record a read of bytes that this view's policy class rendered before (a cached export).

@@ -117,17 +117,25 @@ class Ledger:
         found = self._all(query.order_by(_RUNS.c.started_at.desc()).limit(limit))
         return [load_run(row["document"]) for row in found]
 
+    def run(self, product: str, run: str) -> Run | None:
+        """One run; None where there is none of this id."""
+        query = sa.select(_RUNS.c.document).where(_RUNS.c.product == product, _RUNS.c.id == run)
+        found = self._all(query)
+        return load_run(found[0]["document"]) if found else None
+
     def reports(self, product: str, *, limit: int = 100) -> Sequence[QualityReport]:
         """The newest quality reports, newest first."""
         query = sa.select(_REPORTS.c.document).where(_REPORTS.c.product == product)
         found = self._all(query.order_by(_REPORTS.c.at.desc()).limit(limit))
         return [load_report(row["document"]) for row in found]
 
-    def report(self, product: str, snapshot: str = "") -> QualityReport | None:
-        """The newest quality report, or the one that let `snapshot` (its id) through; None where there is none."""
+    def report(self, product: str, snapshot: str = "", *, run: str = "") -> QualityReport | None:
+        """The newest quality report, the one that let `snapshot` (its id) through, or a run's; None: there is none."""
         query = sa.select(_REPORTS.c.document).where(_REPORTS.c.product == product)
         if snapshot:
             query = query.where(_REPORTS.c.snapshot == snapshot)
+        if run:
+            query = query.where(_REPORTS.c.run == run)
         found = self._all(query.order_by(_REPORTS.c.at.desc()).limit(1))
         return load_report(found[0]["document"]) if found else None
 

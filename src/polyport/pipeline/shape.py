@@ -56,7 +56,7 @@ def shape(promised: SchemaObject, relation: Relation, *, engine: Engine, where: 
         return Shape(f"SELECT * FROM {SOURCE}", given, {}, same=True)
     columns = _columns(promised, given.names, where)
     types = {
-        p.name: _type(p.physical_type, f"{promised.name}.{p.name}", engine.dialect)
+        p.name: sql_type(p.physical_type, f"{promised.name}.{p.name}", engine.dialect)
         for p in promised.properties
     }
     casts = {
@@ -96,7 +96,7 @@ def _columns(promised: SchemaObject, given: list[str], where: str) -> dict[str, 
     return found
 
 
-def _type(physical: str, column: str, dialect: str) -> str:
+def sql_type(physical: str, column: str, dialect: str) -> str:
     """The type in the engine's own words: a contract's text never reaches SQL as it is."""
     if not physical.strip():
         return ""

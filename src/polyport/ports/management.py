@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from polyport.descriptor.types import Surroundings
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from polyport.access import Open, Policy
     from polyport.access.control import Control
+    from polyport.access.failing import Failing
     from polyport.access.identity import Identify
     from polyport.descriptor.types import DataProduct
     from polyport.ledger import Ledger
@@ -44,10 +46,15 @@ class ManagementContext:
     """The product's global identifier: `{base_url}/products/{id}` where the mesh has a base_url, else a URN."""
     stored: Callable[[], int]
     """The bytes that its kept snapshots take."""
+    failing: Failing
+    """The one way to rows that failed."""
     around: Callable[[], Surroundings] = Surroundings
     """Gives the mesh around the product, as its files declare it."""
     management: Sequence[ManagementPort] = ()
     """All management ports of the product, this one among them."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """Type of a listening port -> where it listens: `postgresql://127.0.0.1:8432`."""
 
 
 class ManagementPort(Protocol):

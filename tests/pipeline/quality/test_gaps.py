@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polyport.errors import QualityError
 from polyport.pipeline.quality import gaps
 from polyport.pipeline.quality.gaps import Rhythm
-from polyport.pipeline.quality.sla import Span, span
+from polyport.descriptor.spans import Span, span
 
 EPOCH = date(1970, 1, 1)
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from polyport.pipeline.quality.types import Candidate
 
 _UNSAFE = re.compile(r"[^\w.-]")
-_ADDED = ("_rule", "_reason", "_run")
+ADDED = ("_rule", "_reason", "_run")
+"""What is told of a row that was set aside, beside its own columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def set_aside(
     """
     name, table = candidate.object.name, candidate.table
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{_UNSAFE.sub('_', name)}-{run}.parquet"
+    file = folder / file_name(name, run)
     broken, params = _broken(checks)
     columns, said = _columns(candidate, checks, run)
     refused = replace(candidate.relation, columns=columns, where=broken, params=params | said)
@@ -64,6 +65,11 @@ def set_aside(
     return Aside(replace(candidate, table=rest), file, written.rows)
 
 
+def file_name(dataset: str, run: str) -> str:
+    """What the file of a dataset's refused rows is called."""
+    return f"{_UNSAFE.sub('_', dataset)}-{run}.parquet"
+
+
 def _broken(checks: Sequence[Check]) -> tuple[str, dict[str, Any]]:
     conditions = [c.how.condition for c in checks if isinstance(c.how, Rows)]
     sql = " OR ".join(f"coalesce({c.sql}, FALSE)" for c in conditions)
@@ -74,7 +80,7 @@ def _columns(
     candidate: Candidate, checks: Sequence[Check], run: str
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """The row as it was, then `_rule`, `_reason` and `_run`; a column of its own with such a name gets a `_` more."""
-    taken = [n for n in candidate.table.schema.names if n in _ADDED]
+    taken = [n for n in candidate.table.schema.names if n in ADDED]
     columns = {f"{n}_" if n in taken else n: quote(n) for n in candidate.table.schema.names}
     params: dict[str, Any] = {"_run": run}
     rules, reasons = [], []

@@ -84,6 +84,24 @@ class Check:
     dimension: str = ""
     severity: str = "error"
     quarantine: bool = False
+    metric: str = ""
+    """As the rule names it; empty: see `measures`."""
+
+    @property
+    def measures(self) -> str:
+        """What is measured, in ODCS's words where it has some; empty where nothing is."""
+        match self.how:
+            case Settled():
+                return ""
+            case RowCount():
+                return "rowCount"
+            case Duplicates():
+                return "duplicateValues"
+            case Orphans():
+                return "unmatchedValues"
+            case Scalar():
+                return "value"
+        return self.metric or ("invalidValues" if self.how.values else "nullValues")
 
     @property
     def term(self) -> str:

@@ -69,6 +69,7 @@ def _rule(at: Compiler, rule: QualityRule) -> Check:
         dimension=rule.dimension or _DIMENSIONS.get(metric, ""),
         severity=rule.severity or "error",
         quarantine=rule.on_failure == "quarantine",
+        metric=metric,
     )
     return (
         _checked(at, check, rule, metric)

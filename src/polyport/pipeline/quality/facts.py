@@ -199,6 +199,9 @@ def _freshness(
         sentence=f"{subject} of {scene.name} is at most {span} old",
         severity=promise.severity,
         expected=f"at most {span} old",
+        metric="age",
+        threshold={"mustBeLessOrEqualTo": _seconds(scene.now - span.before(scene.now))},
+        unit="seconds",
         measured=text if column else facts.updated_at.isoformat(timespec="seconds"),
     )
     moment = moment if column else facts.updated_at
@@ -210,6 +213,10 @@ def _freshness(
     return facts, replace(
         result, status=broken(promise.severity), reason=f"{subject} is {result.measured}, {age} ago"
     )
+
+
+def _seconds(length: timedelta) -> int:
+    return int(length.total_seconds())
 
 
 def _age(length: timedelta) -> str:
@@ -244,6 +251,8 @@ def _gaps(scene: Scene, facts: TableFacts, _: Mapping[str, Any]) -> tuple[TableF
         sentence=f"{column} has every {rhythm}",
         severity=severity,
         expected="= 0 gaps",
+        metric="gaps",
+        threshold={"mustBe": 0},
         measured=float(len(found)),
     )
     if not found:
@@ -296,7 +305,14 @@ def _keys_gone(
         f"(SELECT 1 FROM {quote(scene.name)} AS _now WHERE {equal})"
     )
     ((count,),) = measure.fetch(scene.engine, f"SELECT count(*) AS n {gone}", relations)
-    result = replace(result, expected=limits.NONE.text, measured=float(count))
+    result = replace(
+        result,
+        expected=limits.NONE.text,
+        measured=float(count),
+        metric="keysGone",
+        threshold={"mustBe": 0},
+        unit="rows",
+    )
     if not count:
         return facts, result
     shown = ", ".join(f"left(CAST(_old.{quote(k)} AS VARCHAR), 60)" for k in key)
@@ -342,6 +358,8 @@ def _history(
         ),
         severity="warning",
         measured=float(facts.rows),
+        metric="rowCount",
+        unit="rows",
         expected=f"within {sentences.value(allowed)} percent of the median",
     )
     if not facts.rows and (facts.rows_before or any(history[-1:])):
@@ -351,6 +369,7 @@ def _history(
             result, f"{len(history)} earlier snapshots, and it takes {_HISTORY + 1} to judge by"
         )
     usual = median(history)
+    result = replace(result, threshold=_around(usual, allowed))
     if not usual or abs(facts.rows - usual) * 100 <= usual * allowed:
         return facts, result
     return facts, replace(
@@ -358,6 +377,12 @@ def _history(
         status="warn",
         reason=f"{sentences.rows(facts.rows)}, and {usual:,.0f} are usual (median of {len(history)} snapshots)",
     )
+
+
+def _around(usual: float, allowed: Any) -> dict[str, Any]:
+    """Between which row counts lie within `allowed` percent of the usual."""
+    part = usual * float(allowed) / 100
+    return {"mustBeBetween": [usual - part, usual + part]} if usual else {}
 
 
 def _allowed(scene: Scene) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from polyport.pipeline.quality.sla import Span
+    from polyport.descriptor.spans import Span
 
 _EPOCH = date(1970, 1, 1)
 _ENOUGH = 3

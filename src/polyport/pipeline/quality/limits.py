@@ -135,6 +135,15 @@ def shown(measured: Any) -> float | str | None:
     return float(exact) if abs(exact) < 10**300 else str(measured)
 
 
+def plain(threshold: Any) -> Any:
+    """A threshold as a document gives it: numbers as they were written, dates as text."""
+    if isinstance(threshold, list | tuple):
+        return [plain(each) for each in threshold]
+    if threshold is None or isinstance(threshold, bool | int | float | str):
+        return threshold
+    return _text(threshold)
+
+
 def settle(found: Any) -> Any:
     """The value of an `sql` rule, if it is one that can be compared.
 

@@ -157,4 +157,13 @@ def _result(
         rows_checked=counted.rows if run else 0,
         rows_failing=failing,
         reason=reason,
+        **_compared(check),
     )
+
+
+def _compared(check: Check) -> dict[str, Any]:
+    """What was compared with what; nothing where nothing was measured."""
+    if isinstance(check.how, Settled):
+        return {}
+    threshold = {check.limit.operator: limits.plain(check.limit.threshold)}
+    return {"metric": check.measures, "threshold": threshold, "unit": check.limit.unit}
