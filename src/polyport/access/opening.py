@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from polyport.access.admission import Admission
-    from polyport.access.failing import Aside
     from polyport.access.control import Control
+    from polyport.access.failing import Aside
     from polyport.access.limits import Requests
     from polyport.access.results import Results
     from polyport.descriptor.types import DataProduct, Port
@@ -100,7 +100,7 @@ def _no_files(_: Snapshot, __: str) -> Sequence[str]:
     return ()
 
 
-def _view(  # noqa: PLR0913 - all that differs
+def _view(
     kept: Kept,
     asked: tuple[Principal, str, str],
     held: AbstractContextManager[Snapshot],

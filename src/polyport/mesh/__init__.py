@@ -110,12 +110,12 @@ class Mesh:
                 neighbour=self.product,
             )
             self._loaded[name].around = partial(self.around, name)
-            self._loaded[name].near = self.readable
+            self._loaded[name].near = self.each
             self._loaded[name].workers = self._workers
             self._loaded[name].lineage_target = self.lineage or Target.of({})
         return self._loaded[name]
 
-    def readable(self) -> Mapping[str, Product]:
+    def each(self) -> Mapping[str, Product]:
         """All products by their ids, but for those whose files are wrong."""
         found = {}
         for name in self.homes:

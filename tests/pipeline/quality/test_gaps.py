@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyport.descriptor.spans import Span, span
 from polyport.errors import QualityError
 from polyport.pipeline.quality import gaps
 from polyport.pipeline.quality.gaps import Rhythm
-from polyport.descriptor.spans import Span, span
 
 EPOCH = date(1970, 1, 1)
 
