@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from polyport.ports.deprecated import Deprecated
 from polyport.ports.http import VARY, HttpError, guarded, problem, raw_path, refusal
 from polyport.ports.information import metrics
 from polyport.ports.information.metadata import MetadataPort, catalog, glossary
-from polyport.ports.output import Served
+from polyport.ports.output import Endpoint, Listening, Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from polyport.access.identity import Identify
     from polyport.descriptor.types import Port
+    from polyport.ports.output import Listener, OutputPort
     from polyport.product import Product
 
 HAL = "application/hal+json"
@@ -50,6 +52,7 @@ def create_app(
     *,
     identify: Identify = local_owner,
     hosts: Sequence[str] = LOOPBACK,
+    addresses: Mapping[str, str] | None = None,
     unserved: Sequence[str] = (),
 ) -> Starlette:
     """The ASGI application: `/`, a document for each product, and its served and management ports below it.
@@ -58,11 +61,12 @@ def create_app(
     without a login through a name that it makes point here; nor are those that a browser says come from such a page.
 
     `unserved`: the ids of products of the mesh that cannot be loaded; whoever asks for one is told so (503).
+    `addresses`: type of a listening port -> where it listens, which the metadata tells.
     """
     routes: list[BaseRoute] = [Route("/", _root(products, unserved, identify), methods=["GET"])]
     metadata: list[MetadataPort] = []
     for product in products:
-        routes += _routes(product, noting(identify), metadata)
+        routes += _routes(product, noting(identify), metadata, addresses or {})
     for name in unserved:
         told = _out_of_order(name, identify)
         routes += (Route(address(name), told), Mount(address(name), told))
@@ -86,7 +90,10 @@ def create_app(
 
 
 def _routes(
-    product: Product, identify: Identify, metadata: list[MetadataPort]
+    product: Product,
+    identify: Identify,
+    metadata: list[MetadataPort],
+    addresses: Mapping[str, str],
 ) -> Iterator[BaseRoute]:
     base = address(product.spec.id)
     outputs = product.ports(identify)
@@ -98,7 +105,7 @@ def _routes(
         counted = Counted(port.app(), product.ledger, product.spec.id, spec.name, link=link)
         yield Mount(base + port.mount, app=_in_its_state(counted, product))
         yield Route(base + port.mount, _with_slash)
-    management = product.management(identify, outputs)
+    management = product.management(identify, outputs, addresses)
     for each in management:
         for route in each.routes():
             yield _below(base, route, product, each.name)
@@ -199,10 +206,22 @@ def _from_elsewhere(headers: Headers, method: str) -> bool:
     return followed not in (("GET", "navigate", "document"), ("HEAD", "navigate", "document"))
 
 
-def client_lines(product: Product, base_url: str) -> dict[str, str]:
-    """For each served port, by name, a command that reads the product's first dataset through it."""
+def client_lines(
+    product: Product, base_url: str, addresses: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """For each port with an address, by name, a command that reads the product's first dataset through it.
+
+    `addresses`: where each type of listening port listens.
+    """
     first = next(iter(product.spec.objects), "")
-    return _client_lines(product, product.served(), base_url, first)
+    outputs = product.ports()
+    served = [port for port in outputs if isinstance(port, Served)]
+    found = _client_lines(product, served, base_url, first)
+    for port in outputs:
+        at = (addresses or {}).get(port.context.spec.type)
+        if isinstance(port, Listening) and at:
+            found[port.context.spec.name] = port.client_line(at, _first(port, first))
+    return found
 
 
 def _client_lines(
@@ -221,14 +240,14 @@ def _label(spec: Port, names: Sequence[str]) -> str:
     return f"{spec.name}@{spec.major}" if names.count(spec.name) > 1 else spec.name
 
 
-def _first(port: Served, dataset: str) -> str:
+def _first(port: OutputPort, dataset: str) -> str:
     """`dataset`, as an older major calls it."""
     mapping = port.context.spec.mapping
     return next((old for old, new in mapping.items() if new.source == dataset), dataset)
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class Node:
     """Where `serve` listens, and who is let in."""
 
     host: str = "127.0.0.1"
@@ -239,6 +258,10 @@ class Listening:
     """The PEM file of its private key; None: it is in `certificate`."""
     identity: Mapping[str, Any] = field(default_factory=dict)
     """The block `identity` of `mesh.yaml`."""
+    mesh: str = "mesh"
+    """The mesh's name: the database of its SQL ports."""
+    listen: Mapping[str, int] = field(default_factory=dict)
+    """Type of a listening port -> its TCP port; default: that of HTTP and the type's offset."""
 
     @property
     def local(self) -> bool:
@@ -246,14 +269,23 @@ class Listening:
         return self.host in LOOPBACK
 
     @property
+    def name(self) -> str:
+        """Its host, as it stands in addresses."""
+        name = self.host.strip("[]")
+        return f"[{name}]" if ":" in name else name
+
+    @property
     def base(self) -> str:
         """Its address."""
-        name = self.host.strip("[]")
-        name = f"[{name}]" if ":" in name else name
-        return f"{'https' if self.certificate else 'http'}://{name}:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://{self.name}:{self.port}"
 
 
-def login(products: Sequence[Product], at: Listening) -> Identity:
+def mesh_name(products: Sequence[Product]) -> str:
+    """What SQL calls the database."""
+    return next((p.around().name for p in products), "") or "mesh"
+
+
+def login(products: Sequence[Product], at: Node) -> Identity:
     """Who is let in.
 
     Raises:
@@ -278,43 +310,89 @@ def login(products: Sequence[Product], at: Listening) -> Identity:
 
 def serve(
     products: Sequence[Product],
-    at: Listening | None = None,
+    at: Node | None = None,
     *,
     identify: Identify | None = None,
     unserved: Sequence[str] = (),
+    ready: Callable[[Mapping[str, str], Sequence[str]], None] = lambda *_: None,
 ) -> None:
     """Serve until interrupted, those that `identify` lets in (default: `login`). `unserved`: as `create_app`.
+
+    `ready`: called once all but HTTP is listened for, with where each type of listening port is, and notes on them.
 
     Raises:
         ConfigurationError: Others can reach it, and nobody can log in; the address or TLS cannot be used.
     """
     import uvicorn  # noqa: PLC0415 - the server is needed by one command only
 
-    at = at or Listening()
-    identify = identify or login(products, at)
+    at = at or Node()
+    known = identify or login(products, at)
     check_address(at)
     for product in products:
         product.speed_up()
-    uvicorn.run(
-        create_app(
-            products,
-            identify=identify,
-            hosts=LOOPBACK if at.local else ("*",),
-            unserved=unserved,
-        ),
-        host=at.host.strip("[]"),
-        port=at.port,
-        ssl_certfile=at.certificate,
-        ssl_keyfile=at.certificate_key,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-    )
+    with listening(products, at, known if isinstance(known, Identity) else None) as listeners:
+        addresses = {kind: each.address for kind, each in listeners.items()}
+        ready(addresses, [each.listener.note for each in listeners.values() if each.listener.note])
+        uvicorn.run(
+            create_app(
+                products,
+                identify=known,
+                hosts=LOOPBACK if at.local else ("*",),
+                unserved=unserved,
+                addresses=addresses,
+            ),
+            host=at.host.strip("[]"),
+            port=at.port,
+            ssl_certfile=at.certificate,
+            ssl_keyfile=at.certificate_key,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
 
 
-def check_address(at: Listening) -> None:
+@dataclass(frozen=True, slots=True)
+class Listened:
+    """A listener, and where it is."""
+
+    listener: Listener
+    address: str
+
+
+@contextmanager
+def listening(
+    products: Sequence[Product], at: Node, identity: Identity | None
+) -> Iterator[Mapping[str, Listened]]:
+    """Answers for the listening ports of all products, one listener a type, until the block ends.
+
+    Raises:
+        ConfigurationError: An address cannot be used.
+        MissingExtraError: A port needs a package that is not installed.
+    """
+    found: dict[str, list[Listening]] = {}
+    for product in products:
+        for port in product.ports():
+            if isinstance(port, Listening):
+                found.setdefault(port.context.spec.type, []).append(port)
+    with ExitStack() as ending:
+        made: dict[str, Listened] = {}
+        for kind, ports in found.items():
+            opened = type(ports[0]).listen(ports, _endpoint(at, ports[0], identity))
+            ending.callback(opened.close)
+            tls = "+tls" if at.certificate else ""
+            made[kind] = Listened(opened, f"{ports[0].scheme}{tls}://{at.name}:{opened.port}")
+        yield made
+
+
+def _endpoint(at: Node, port: Listening, identity: Identity | None) -> Endpoint:
+    number = at.listen.get(port.context.spec.type, at.port + port.offset)
+    host = at.host.strip("[]")
+    return Endpoint(host, number, at.certificate, at.certificate_key, identity, at.mesh)
+
+
+def check_address(at: Node) -> None:
     """Make sure that `serve` can use the address.
 
     Raises:

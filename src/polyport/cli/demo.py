@@ -16,7 +16,7 @@ import click
 from polyport.cli import console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from polyport.product import Product
 
@@ -56,7 +56,7 @@ def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -
         _bring_in_next(folder)
     week = 2 if (folder / ".second-state").exists() else 1
     if not no_serve:
-        server.check_address(server.Listening(port=port))
+        server.check_address(server.Node(port=port))
     with ended_by_signal(), _popularity_service(folder, week), Mesh.find(folder) as mesh:
         products = mesh.at(folder)
         results = [show_build(product, quiet=as_json) for product in products]
@@ -67,8 +67,12 @@ def demo(folder: Path, no_serve: bool, second: bool, port: int, as_json: bool) -
         if no_serve:
             console.talk(f"\n{console.dim('Next:')} polyport serve {folder}")
             return
-        _show_addresses(products, f"http://127.0.0.1:{port}")
-        server.serve(products, server.Listening(port=port))
+        at = server.Node(port=port, mesh=server.mesh_name(products))
+
+        def ready(addresses: Mapping[str, str], notes: Sequence[str]) -> None:
+            _show_addresses(products, at.base, addresses, notes)
+
+        server.serve(products, at, ready=ready)
 
 
 def _source() -> Path:
@@ -157,10 +161,13 @@ def _totals(products: Sequence[Product]) -> tuple[int, int]:
     return repaired, refused
 
 
-def _show_addresses(products: Sequence[Product], base: str) -> None:
-    from polyport.cli.serve import show_addresses
+def _show_addresses(
+    products: Sequence[Product], base: str, addresses: Mapping[str, str], notes: Sequence[str]
+) -> None:
+    from polyport.cli.serve import show_addresses, show_notes
 
-    show_addresses(products, base)
+    show_addresses(products, base, addresses)
+    show_notes(notes)
     home = products[0].spec.home
     console.talk(
         f"\n{console.dim('In another terminal:')} polyport demo --next --no-serve, then polyport diff {home}"

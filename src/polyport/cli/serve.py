@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from polyport.access.identity import Identity
     from polyport.errors import PolyportError
     from polyport.product import Product
-    from polyport.server import Listening
+    from polyport.server import Node
 
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -42,7 +42,20 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option("--tls-cert", type=_FILE, help="A PEM certificate with its chain: serve https.")
 @click.option("--tls-key", type=_FILE, help="Its private key, where --tls-cert does not hold it.")
-def serve(folder: Path, host: str, port: int, tls_cert: Path | None, tls_key: Path | None) -> None:
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="TYPE=PORT",
+    help="Where the ports of a type with a protocol of its own listen: sql=5432. May be repeated.",
+)
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    listen: Sequence[str],
+) -> None:
     """Open every output port of the product in DIR, or of each product of a mesh."""
     from polyport import server
     from polyport.mesh import Mesh
@@ -53,13 +66,37 @@ def serve(folder: Path, host: str, port: int, tls_cert: Path | None, tls_key: Pa
         products, wrong = mesh.readable(folder)
         for error in () if products else wrong.values():
             raise error
-        at = server.Listening(host, port, tls_cert, tls_key, mesh.identity)
+        at = server.Node(
+            host,
+            port,
+            tls_cert,
+            tls_key,
+            mesh.identity,
+            server.mesh_name(products),
+            dict(map(_listened, listen)),
+        )
         identify = server.login(products, at)
-        server.check_address(at)
-        show_addresses(products, at.base)
-        show_wrong(wrong)
-        show_login(identify, at)
-        server.serve(products, at, identify=identify, unserved=tuple(wrong))
+
+        def ready(addresses: Mapping[str, str], notes: Sequence[str]) -> None:
+            show_addresses(products, at.base, addresses)
+            show_notes(notes)
+            show_wrong(wrong)
+            show_login(identify, at)
+
+        server.serve(products, at, identify=identify, unserved=tuple(wrong), ready=ready)
+
+
+def _listened(said: str) -> tuple[str, int]:
+    kind, _, number = said.partition("=")
+    if not kind or not number.isdecimal() or not 0 < int(number) < 1 << 16:
+        raise click.UsageError(f"--listen {said}: a port's type and a TCP port, such as sql=5432")
+    return kind, int(number)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """What the users of listening ports should know."""
+    for note in notes:
+        console.talk(f"\n{console.warning(note)}")
 
 
 def show_wrong(wrong: Mapping[str, PolyportError]) -> None:
@@ -70,7 +107,7 @@ def show_wrong(wrong: Mapping[str, PolyportError]) -> None:
         console.show_error(error)
 
 
-def show_login(identity: Identity, at: Listening) -> None:
+def show_login(identity: Identity, at: Node) -> None:
     """Who is let in, and what to be careful of."""
     from polyport.access import keys
 
@@ -100,7 +137,9 @@ def ended_by_signal() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def show_addresses(products: Sequence[Product], base: str) -> None:
+def show_addresses(
+    products: Sequence[Product], base: str, addresses: Mapping[str, str] | None = None
+) -> None:
     """For each product, a line a port that works when pasted."""
     from polyport import server
 
@@ -112,5 +151,5 @@ def show_addresses(products: Sequence[Product], base: str) -> None:
             console.talk(
                 f"  {console.warning('no snapshot yet')}: polyport build {console.pasted(product.spec.home)}"
             )
-        for name, line in server.client_lines(product, base).items():
+        for name, line in server.client_lines(product, base, addresses).items():
             console.talk(f"  {console.accent(name.ljust(8))} {line}")

@@ -249,18 +249,37 @@ async def json_body(request: Request, limit: int = BODY_LIMIT) -> Mapping[str, A
         HttpError: It is of another media type (415), or longer than `limit` bytes (413).
         QueryError: It is not one JSON object in UTF-8, or names a member twice.
     """
-    media, _, _ = request.headers.get("content-type", "").partition(";")
-    if media.strip().lower() != "application/json":
-        raise HttpError(415, "send Content-Type: application/json", {"Accept": "application/json"})
+    _, body = await sent(request, ("application/json",), limit)
+    return json_object(body) if body.strip() else {}
+
+
+async def sent(
+    request: Request, taken: Sequence[str], limit: int = BODY_LIMIT
+) -> tuple[str, bytes]:
+    """The media type, one of `taken`, and the bytes that were sent.
+
+    Raises:
+        HttpError: It is of another media type (415), or longer than `limit` bytes (413).
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in taken:
+        raise HttpError(
+            415, f"send Content-Type: {' or '.join(taken)}", {"Accept": ", ".join(taken)}
+        )
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise HttpError(413, f"the body is longer than the {limit} bytes that are read")
-    return _object(body) if body.strip() else {}
+    return media, body
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def json_object(body: bytes) -> Mapping[str, Any]:
+    """The JSON object that `body` is.
+
+    Raises:
+        QueryError: It is not one JSON object in UTF-8, or names a member twice.
+    """
     try:
         found = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode()

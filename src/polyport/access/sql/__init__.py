@@ -66,6 +66,11 @@ class Session(Protocol):
         """
         ...
 
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot of its own product that statements see; None without a product."""
+        ...
+
     def begin(self) -> None:
         """Until `end`, every statement sees the snapshots that are current now."""
         ...

@@ -96,10 +96,16 @@ class WalledSession:
         before, self.ref = self.ref, ref
         try:
             self._forget()
-            return self._view(self.product, ref).snapshot if self.product else None
+            found = self.snapshot
         except PolyportError:
             self.ref = before
             raise
+        return found
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """See `Session.snapshot`."""
+        return self._view(self.product, self.ref).snapshot if self.product else None
 
     def begin(self) -> None:
         """See `Session.begin`."""

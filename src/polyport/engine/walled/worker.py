@@ -151,8 +151,23 @@ class _Worker:
         relation = self.con.sql(f"SELECT * FROM {self.told['views'][key]}")
         return [(n, str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
 
+    def _fitted(
+        self, asked: Mapping[str, Any], checked: guard.Checked, tables: Sequence[str]
+    ) -> list[Any] | None:
+        """The values to bind; text where something else is wanted becomes that, as a literal would."""
+        values = list(asked.get("values") or ())
+        if any(isinstance(value, str) for value in values):
+            kinds = self._kinds((), checked, tables)
+            values = [
+                duckdb.Value(v, duckdb.type(k))
+                if isinstance(v, str) and k not in ("", "VARCHAR")
+                else v
+                for v, k in zip(values, [*kinds, *[""] * len(values)], strict=False)
+            ]
+        return values or None
+
     def _run(self, asked: Mapping[str, Any], checked: guard.Checked, said: dict[str, Any]) -> None:
-        values = asked.get("values") or None
+        values = self._fitted(asked, checked, said["tables"])
         if most := asked.get("most"):
             counted = self.con.sql(
                 f"SELECT count(*) FROM (SELECT 1 FROM (\n{checked.sql}\n) LIMIT {int(most) + 1})",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from polyport.ports.output import Downloadable
+from polyport.ports.output import Downloadable, Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from polyport.ports.information.metadata.sight import Sight
-    from polyport.ports.output import Download, Served
+    from polyport.ports.output import Download, OutputPort
 
 Node = dict[str, Any]
 PREFIXES = {
@@ -58,6 +58,9 @@ def product(sight: Sight) -> list[Node]:
     for port in sight.served:
         service = _service(sight, port)
         nodes += [service, *_resources(service), *_distributions(sight, port)]
+    for listening in sight.listening:
+        service = _service(sight, listening)
+        nodes += [service, *_resources(service)]
     for dataset in sight.datasets:
         nodes.append(_dataset(sight, dataset))
     nodes += _contracts(sight)
@@ -84,7 +87,10 @@ def _product(sight: Sight) -> Node:
         "dcat:keyword": [str(tag) for tag in spec.document.get("tags") or ()],
         "dcat:landingPage": [_ref(sight.base)],
         "dcat:version": spec.version,
-        "dprod:outputPort": [_ref(sight.part("port", p.context.spec.name)) for p in sight.served],
+        "dprod:outputPort": [
+            _ref(sight.part("port", p.context.spec.name))
+            for p in (*sight.served, *sight.listening)
+        ],
         "dprod:outputDataset": [_ref(sight.part("dataset", d)) for d in sight.datasets],
     })  # fmt: skip
 
@@ -128,7 +134,7 @@ def _status(sight: Sight) -> Node:
     return {**node, "rdfs:label": status}
 
 
-def _service(sight: Sight, port: Served) -> Node:
+def _service(sight: Sight, port: OutputPort) -> Node:
     spec = port.context.spec
     described = f"{sight.at(port)}/openapi.json" if spec.type == "rest" else ""
     return _filled({
@@ -138,7 +144,7 @@ def _service(sight: Sight, port: Served) -> Node:
         "dct:title": f"{sight.product.name}: {spec.name}",
         "dct:description": spec.description,
         "dcat:version": spec.version,
-        "dcat:endpointURL": [_ref(f"{sight.at(port)}/")],
+        "dcat:endpointURL": [_ref(sight.at(port) + ("/" if isinstance(port, Served) else ""))],
         "dcat:endpointDescription": [_ref(described)] if described else [],
         "dcat:servesDataset": [_ref(sight.part("dataset", d)) for d in sight.datasets],
     })  # fmt: skip

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from polyport.model import OWNER_ROLE
 from polyport.ports.information.metadata.statistics import statistics
-from polyport.ports.output import Snippets
+from polyport.ports.output import Served, Snippets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from polyport.model import Snapshot
     from polyport.ports.information.metadata.sight import Sight
     from polyport.ports.management import ManagementPort
-    from polyport.ports.output import Served
+    from polyport.ports.output import OutputPort
 
 Json = dict[str, Any]
 PARTS = ("statistics", "contracts", "odps")
@@ -143,8 +143,8 @@ def _first(port: ManagementPort) -> str:
 
 
 def _ports(sight: Sight) -> Json:
-    served = {port.context.spec.name: port for port in sight.served}
-    outputs = [_port(sight, spec, served.get(spec.name)) for spec in sight.product.outputs]
+    reached = {port.context.spec.name: port for port in (*sight.served, *sight.listening)}
+    outputs = [_port(sight, spec, reached.get(spec.name)) for spec in sight.product.outputs]
     inputs = [{"name": p.name, "type": p.type, "version": p.version} for p in sight.product.inputs]
     return {"input": inputs if sight.owner else [_named(i) for i in inputs], "output": outputs}
 
@@ -153,7 +153,7 @@ def _named(told: Json) -> Json:
     return {"name": told["name"], "version": told["version"]}
 
 
-def _port(sight: Sight, spec: Port, port: Served | None) -> Json:
+def _port(sight: Sight, spec: Port, port: OutputPort | None) -> Json:
     dataset = sight.datasets[0] if sight.datasets else ""
     found: Json = {
         "name": spec.name,
@@ -163,13 +163,13 @@ def _port(sight: Sight, spec: Port, port: Served | None) -> Json:
         "state": _state(sight, spec, port),
     }
     if port is not None:
-        found["address"] = f"{sight.at(port)}/"
+        found["address"] = sight.at(port) + ("/" if isinstance(port, Served) else "")
         if dataset:
             found["clients"] = _snippets(sight, port, dataset)
     return found
 
 
-def _state(sight: Sight, spec: Port, port: Served | None) -> str:
+def _state(sight: Sight, spec: Port, port: OutputPort | None) -> str:
     if not sight.context.open.snapshots():
         return "empty"
     if spec.deprecated:
@@ -177,15 +177,20 @@ def _state(sight: Sight, spec: Port, port: Served | None) -> str:
     return "open" if port is not None else "pushed"
 
 
-def _snippets(sight: Sight, port: Served, dataset: str) -> Json:
+def _snippets(sight: Sight, port: OutputPort, dataset: str) -> Json:
     more = port.snippets(sight.at(port), dataset) if isinstance(port, Snippets) else {}
-    return {"curl": port.client_line(sight.at(port), dataset), **more}
+    line = port.client_line(sight.at(port), dataset)
+    return {"curl" if isinstance(port, Served) else "shell": line, **more}
 
 
 def _clients(sight: Sight) -> Json:
     """For each served port the line that reads the first dataset."""
     first = sight.datasets[:1]
-    return {p.context.spec.name: p.client_line(sight.at(p), d) for p in sight.served for d in first}
+    return {
+        p.context.spec.name: p.client_line(sight.at(p), d)
+        for p in (*sight.served, *sight.listening)
+        for d in first
+    }
 
 
 def _dataset(sight: Sight, name: str) -> Json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from polyport.ports.contract_view import visible
-from polyport.ports.output import Served
+from polyport.ports.output import Listening, Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import Contract, DataProduct, Property, Surroundings
     from polyport.model import Principal
     from polyport.ports.management import ManagementContext
+    from polyport.ports.output import OutputPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,18 @@ class Sight:
         """The output ports with an address."""
         return [port for port in self.context.outputs if isinstance(port, Served)]
 
-    def at(self, port: Served) -> str:
+    @property
+    def listening(self) -> list[Listening]:
+        """The output ports with a protocol of their own, where they are listened for."""
+        known = self.context.addresses
+        outputs = self.context.outputs
+        return [p for p in outputs if isinstance(p, Listening) and p.context.spec.type in known]
+
+    def at(self, port: OutputPort) -> str:
         """The address of an output port, without a slash at its end."""
-        return self.base + port.mount
+        if isinstance(port, Served):
+            return self.base + port.mount
+        return self.context.addresses[port.context.spec.type]
 
     def term(self, name: str) -> str:
         """The address of a term of the glossary."""

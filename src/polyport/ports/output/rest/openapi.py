@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from polyport.ports.http import PROBLEM
-from polyport.ports.output.rest import schemas
+from polyport.ports.output.rest import schemas, sql
 from polyport.ports.output.rest.ask import HAL, JSON
 from polyport.ports.output.rest.relations import key, relations
 from polyport.ports.output.rest.rows import WRITERS
@@ -58,6 +58,8 @@ def document(ask: Ask) -> Schema:
         rows[row_name(dataset)] = schemas.row(dataset, view, promised)
         rows[row_name(dataset) + ".page"] = _page(dataset)
         rows[row_name(dataset) + ".groups"] = _group_page()
+    if ask.context.sql is not None:
+        paths.setdefault("/sql", {})["post"] = _sql()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -220,6 +222,32 @@ def _fixed(name: str, words: str, schema: str) -> Schema:
             "responses": _answers(content),
         }
     }
+
+
+def _sql() -> Schema:
+    taken, given = sql.bodies()
+    answers = _answers(dict(given))
+    del answers["304"]
+    for status, words in _REFUSED_SQL.items():
+        answers[status] = {
+            "description": words,
+            "content": {PROBLEM: {"schema": _ref("schemas", "Problem")}},
+        }
+    return {
+        "operationId": "sql",
+        "summary": "The rows of one SELECT over the datasets",
+        "description": _SQL,
+        "parameters": [_ref("parameters", "snapshot")],
+        "requestBody": {"required": True, "content": dict(taken)},
+        "responses": answers,
+    }
+
+
+_SQL = (
+    "Names are datasets; `polyport.snapshots`, `polyport.columns` and others tell of the product;"
+    " `polyport.changes('DATASET', 1, 2)` gives what changed. Columns with the same name are numbered."
+)
+_REFUSED_SQL = {"413": "The body is too long.", "415": "The body is of another media type."}
 
 
 def _ref(group: str, name: str) -> Schema:
