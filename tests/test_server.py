@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from polyport.errors import ConfigurationError
-from polyport.server import Listening, check_address, client_lines, create_app, login, serve
+from polyport.server import Node, check_address, client_lines, create_app, login, serve
 from polyport.testing.asgi import Client
 from polyport.testing.output_port import make_product
 
@@ -47,7 +47,7 @@ def test_nothing_is_a_problem_document(client):
 
 def test_serving_beyond_this_machine_is_refused(product):
     with pytest.raises(ConfigurationError, match="nobody can log in"):
-        serve([product], Listening("0.0.0.0"))
+        serve([product], Node("0.0.0.0"))
 
 
 ISSUER = {"oidc": [{"issuer": "https://login.example", "audience": "polyport"}]}
@@ -56,12 +56,12 @@ ISSUER = {"oidc": [{"issuer": "https://login.example", "audience": "polyport"}]}
 @pytest.mark.parametrize(
     ("at", "owner"),
     [
-        (Listening(), True),
-        (Listening("::1"), True),
-        (Listening(identity={"local_owner": False}), False),
-        (Listening(identity=ISSUER), False),
-        (Listening(identity=ISSUER | {"local_owner": True}), False),
-        (Listening("0.0.0.0", identity=ISSUER | {"local_owner": True}), False),
+        (Node(), True),
+        (Node("::1"), True),
+        (Node(identity={"local_owner": False}), False),
+        (Node(identity=ISSUER), False),
+        (Node(identity=ISSUER | {"local_owner": True}), False),
+        (Node("0.0.0.0", identity=ISSUER | {"local_owner": True}), False),
     ],
 )
 def test_who_is_let_in(product, at, owner):
@@ -71,20 +71,20 @@ def test_who_is_let_in(product, at, owner):
 
 def test_addresses():
     pem = Path("x.pem")
-    assert Listening("0.0.0.0", 1).base == "http://0.0.0.0:1"
-    assert Listening("::1", 1, pem).base == Listening("[::1]", 1, pem).base == "https://[::1]:1"
+    assert Node("0.0.0.0", 1).base == "http://0.0.0.0:1"
+    assert Node("::1", 1, pem).base == Node("[::1]", 1, pem).base == "https://[::1]:1"
 
 
 def test_no_product_cannot_be_served():
     with pytest.raises(ConfigurationError, match="no product"):
-        login([], Listening())
+        login([], Node())
 
 
 def test_a_certificate_that_is_none(product, tmp_path):
     pem = tmp_path / "x.pem"
     pem.write_text("no certificate")
     with pytest.raises(ConfigurationError, match="TLS cannot be set up"):
-        check_address(Listening(certificate=pem))
+        check_address(Node(certificate=pem))
 
 
 def test_a_badly_written_role_is_refused(client):

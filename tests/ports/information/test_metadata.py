@@ -400,7 +400,7 @@ def served(app):
 
 
 @pytest.mark.parametrize(
-    ("port", "client"), [("rest", "curl"), ("rest", "python"), ("files", "curl"), ("files", "duckdb"), ("files", "pandas")]
+    ("port", "client"), [("rest", "curl"), ("rest", "python"), ("rest", "sql"), ("files", "curl"), ("files", "duckdb"), ("files", "pandas")]
 )  # fmt: skip
 def test_snippets_run(served, tmp_path, port, client):
     from urllib.request import urlopen
@@ -411,12 +411,12 @@ def test_snippets_run(served, tmp_path, port, client):
     if client == "pandas" and importlib.util.find_spec("pandas") is None:
         pytest.skip("pandas is not installed")
     line = told["clients"][client]
-    words = ["sh", "-c", line] if client == "curl" else [sys.executable, "-c", line]
+    words = ["sh", "-c", line] if client in ("curl", "sql") else [sys.executable, "-c", line]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     written = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.csv"))
-    assert "Alien" in done.stdout + written
+    assert ("3" if client == "sql" else "Alien") in done.stdout + written
     assert {p["name"]: set(p["clients"]) for p in body["ports"]["output"]} == {
-        "rest": {"curl", "python"},
+        "rest": {"curl", "python", "sql"},
         "files": {"curl", "pandas", "duckdb"},
     }
