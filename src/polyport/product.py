@@ -27,10 +27,11 @@ from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError, StoreError
 from polyport.ledger import Ledger
 from polyport.model import LATEST, OWNER, Principal, Step
-from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, run
+from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, retention, run
 from polyport.pipeline.erasure import Scene, tombstones
 from polyport.pipeline.folders import safe
 from polyport.pipeline.quality.failing import FailingRows
+from polyport.pipeline.raw import RawStore
 from polyport.ports import making
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputPort, Pushed, Served
@@ -204,7 +205,12 @@ class Product:
                 tombstones=self._tombstones,
             )
             around = Around(
-                self.ledger, self._pushed(), self._identify, self.lineage_target, self.expire
+                self.ledger,
+                self._pushed(),
+                self._identify,
+                self.lineage_target,
+                self.expire,
+                self._tidy,
             )
         except (ConfigurationError, DescriptorError) as error:
             error.unchanged = "nothing was built; what is published is unchanged"
@@ -286,10 +292,15 @@ class Product:
         return sum(Path(file).stat().st_size for file in files)
 
     def expire(self) -> Expired:
-        """Remove the snapshots that the product's retention does not keep."""
-        settings = configuration.running_settings(self.control, self.spec)
-        before = self.clock() - timedelta(days=settings.keep_days) if settings.keep_days else None
-        return self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
+        """Remove the snapshots that the product's retention does not keep; then raw data and refused rows likewise.
+
+        Raises:
+            StoreError: Something cannot be read or removed.
+        """
+        settings, before = self._retention()
+        expired = self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
+        self._tidy()
+        return expired
 
     def erasing(self) -> Scene:
         """The product for `polyport.pipeline.erasure`: with all that is kept of it.
@@ -382,6 +393,21 @@ class Product:
 
     def _pushed(self) -> list[Pushed]:
         return [port for port in self.ports() if isinstance(port, Pushed)]
+
+    def _retention(self) -> tuple[Settings, datetime | None]:
+        settings = configuration.running_settings(self.control, self.spec)
+        days = settings.keep_days
+        return settings, self.clock() - timedelta(days=days) if days else None
+
+    def _tidy(self) -> None:
+        """Remove raw data and refused rows of runs that need not be kept."""
+        settings, before = self._retention()
+        name = safe(self.spec.id)
+        kept = retention.Kept(
+            RawStore(self.state / "raw" / name, clock=self.clock), self.state / "quarantine" / name
+        )
+        limits = retention.Limits(settings.keep_runs, before)
+        retention.tidy(kept, lambda: {s.run for s in self.history()}, limits)
 
     def _limit_engine(self) -> None:
         """Give the engine what the settings say by now."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from polyport import expression
 from polyport.descriptor import cron, schema
 from polyport.descriptor.text import did_you_mean, error, is_secret_name
-from polyport.descriptor.types import Role, RoleSettings, Settings
+from polyport.descriptor.types import KEEP_RUNS, Role, RoleSettings, Settings
 from polyport.descriptor.violations import short
 from polyport.errors import QueryError
 
@@ -71,6 +71,7 @@ def settings(value: Mapping[str, Any]) -> Settings:
         schedule=value.get("schedule") or "",
         keep_snapshots=kept.get("snapshots", 0),
         keep_days=kept.get("days", 0),
+        keep_runs=kept.get("runs", KEEP_RUNS),
         engine=engine.get("type", "duckdb"),
         memory=engine.get("memory", ""),
         threads=engine.get("threads", 0),

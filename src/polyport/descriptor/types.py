@@ -226,6 +226,10 @@ class Role:
         return None if self.only else self.default
 
 
+KEEP_RUNS = 10
+"""`retention.runs` where nothing is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`polyport.yaml`, with defaults filled in."""
@@ -236,6 +240,8 @@ class Settings:
     """`retention.snapshots`: how many to keep; 0: all."""
     keep_days: int = 0
     """`retention.days`: how many days to keep a snapshot; 0: for ever."""
+    keep_runs: int = KEEP_RUNS
+    """`retention.runs`: of the runs that no kept snapshot came from, how many keep raw data and refused rows."""
     engine: str = "duckdb"
     memory: str = ""
     """`4GB`; empty: the engine's default."""

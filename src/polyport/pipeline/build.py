@@ -21,6 +21,7 @@ from polyport.pipeline.publish import before, compare
 from polyport.pipeline.quality import Candidate, gate
 from polyport.pipeline.raw import RawStore
 from polyport.pipeline.receive import read, receive, receive_again
+from polyport.pipeline.retention import in_use
 from polyport.pipeline.steps import Bench, run_steps
 from polyport.store import Table
 
@@ -123,10 +124,19 @@ def build(job: Job, report: Callable[[Step], None]) -> BuildResult:
         StoreError: No space, or no permission.
     """
     attempt = _Attempt(job, job.clock())
-    logs = job.folder("logs")
+    try:
+        with in_use(job.folder("raw")):
+            return _build(attempt, report)
+    except PolyportError as error:
+        _tell(error, attempt)
+        raise
+
+
+def _build(attempt: _Attempt, report: Callable[[Step], None]) -> BuildResult:
+    job = attempt.job
     try:
         with (
-            RunLog(logs, job.run, clock=job.clock, secrets=job.secrets) as log,
+            RunLog(job.folder("logs"), job.run, clock=job.clock, secrets=job.secrets) as log,
             _logged(log, attempt),
             scratch_folder(job.state / "scratch", job.run) as scratch,
             _served(job) as previous,
@@ -135,9 +145,6 @@ def build(job: Job, report: Callable[[Step], None]) -> BuildResult:
                 log, report, attempt.steps, working=job.working, fraction=job.engine.progress
             )
             return _stages(attempt, recorder, scratch=scratch, previous=previous)
-    except PolyportError as error:
-        _tell(error, attempt)
-        raise
     finally:
         _forget(job)
 

@@ -17,7 +17,7 @@ from polyport.pipeline.folders import safe, sync_folder, write_document, writing
 from polyport.ports.input import RawObject, Received
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 FORMAT = 1
 _CHUNK = 1 << 20
@@ -150,13 +150,10 @@ class RawStore:
         Raises:
             StoreError: A raw file or a list is gone or damaged.
         """
-        pointer = self.folder / "accepted.json"
-        if not pointer.exists():
+        run = self.accepted()
+        if not run:
             return {}
-        run = _member(_load(pointer), "run", pointer)
-        whole = {
-            r.port: r for r in self._received_by(str(run)) if not any(map(self._erased, r.objects))
-        }
+        whole = {r.port: r for r in self._received_by(run) if not any(map(self._erased, r.objects))}
         return self._checked(whole, _same_size)
 
     def load(self, run: str) -> Mapping[str, Received]:
@@ -205,6 +202,45 @@ class RawStore:
         """What is known of a raw file that was erased; None where it is there, or was lost otherwise."""
         note = self._note(kept.path)
         return None if kept.path.exists() or not note.exists() else _load(note)
+
+    def accepted(self) -> str:
+        """The run where incremental ports go on; empty before the first.
+
+        Raises:
+            StoreError: The file that says so is damaged.
+        """
+        pointer = self.folder / "accepted.json"
+        return str(_member(_load(pointer), "run", pointer)) if pointer.exists() else ""
+
+    def noted(self) -> Mapping[str, datetime]:
+        """When each run whose raw data is kept had received it.
+
+        Raises:
+            StoreError: A list is damaged.
+        """
+        lists = {path: _load(path) for path in (self.folder / "runs").glob("*.json")}
+        return {
+            str(_member(found, "run", path)): _time(_member(found, "at", path), path)
+            for path, found in lists.items()
+        }
+
+    def remove(self, staying: Collection[str]) -> tuple[str, ...]:
+        """Remove the lists of all runs but `staying`, then the bytes that no list names; the runs that went.
+
+        Raises:
+            StoreError: A list is damaged (then nothing is removed), or there is no permission.
+        """
+        needed = {o.path for run in staying for r in self._received_by(run) for o in r.objects}
+        gone = tuple(run for run in self.runs() if run not in staying)
+        with writing(self.folder):
+            for run in gone:
+                self._manifest(run).unlink(missing_ok=True)
+            if gone:
+                sync_folder(self.folder / "runs")
+            for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
+                if path not in needed:
+                    path.unlink(missing_ok=True)
+        return gone
 
     def runs(self) -> tuple[str, ...]:
         """The runs whose raw data is kept, oldest first."""
@@ -312,6 +348,13 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise _damaged(path)
     return document
+
+
+def _time(text: object, path: Path) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise _damaged(path) from error
 
 
 def _member(document: Mapping[str, Any], name: str, path: Path) -> Any:

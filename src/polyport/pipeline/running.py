@@ -34,7 +34,9 @@ class Around:
     target: lineage.Target | None
     """Where lineage is sent to besides the journal; None: nowhere."""
     expire: Callable[[], object]
-    """Removes what need not be kept, after a publish."""
+    """Removes the snapshots that need not be kept, after a publish, and all that only they needed."""
+    tidy: Callable[[], object]
+    """Removes the raw data and refused rows of runs that need not be kept, where nothing was published."""
 
 
 def run(job: Job, around: Around, report: Callable[[Step], None]) -> BuildResult:
@@ -88,8 +90,7 @@ class _Run:
             done = replace(result.run, steps=(*result.run.steps, *self.pushed(result)))
             done = replace(done, steps=(*done.steps, *self.ended(done, result)))
             self.record(done, result.report)
-            if done.outcome == "published":
-                self.around.expire()
+            (self.around.expire if done.outcome == "published" else self.around.tidy)()
         except PolyportError as error:
             discreet.clean(error, tuple(self.told.hidden))
             error.unchanged = "the snapshot is served; what follows a publish was not finished: polyport build goes on"
@@ -156,6 +157,10 @@ class _Run:
             self.tell(ended)
         except StoreError as second:
             error.add_note(f"nor could its lineage be kept: {second}")
+        try:
+            self.around.tidy()
+        except StoreError as second:
+            error.add_note(f"nor could what is out of date be removed: {second}")
 
 
 __all__ = ["Around", "run"]

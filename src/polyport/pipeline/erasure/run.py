@@ -19,6 +19,7 @@ from polyport.pipeline.erasure.tombstones import Hashing, Marks, Stone, load
 from polyport.pipeline.erasure.types import Outcome, Preview, Request, Target
 from polyport.pipeline.erasure.wanted import Values
 from polyport.pipeline.folders import safe, write_document
+from polyport.pipeline.retention import in_use
 from polyport.ports.output import Keeping
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _go(scene: Scene, name: str, entity: Entity) -> Outcome:
     rows = store.erase(product, _run(name, scene), Rewriting(scene, entity), patience=patience)
     readers = store.retire(product, patience=patience)
     try:
-        removed = clean.beside_the_store(scene, seeker, name)
+        with in_use(scene.state / "raw" / safe(product)):
+            removed = clean.beside_the_store(scene, seeker, name)
     except UnreadableError as error:
         raise StoreError(
             f"a kept file cannot be looked into: {error}",
