@@ -78,7 +78,7 @@ def view(
     position = kept.control.position()
     admissions = configuration.admissions(kept.control, kept.spec, kept.clock)
     admission = admissions.admit(principal, port, purpose)
-    holding = policy(kept)
+    holding, most = policy(kept), _rows_limit(kept, principal)
     held = kept.store.hold(kept.spec.id, ref)
     snapshot = held.__enter__()
     return View(
@@ -95,7 +95,7 @@ def view(
         results=kept.results,
         mapping=mapping,
         refusal=_refusal(kept.spec, principal, admission),
-        rows_limit=_rows_limit(kept, principal),
+        rows_limit=most,
         still=Standing(
             admissions,
             admission,
