@@ -15,6 +15,7 @@ from polyport.access import Policy, View, configuration, contracts, lifecycle, o
 from polyport.access.control import Control
 from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
+from polyport.access.known import consuming
 from polyport.access.limits import Requests
 from polyport.access.opening import Door
 from polyport.access.results import Results
@@ -421,15 +422,12 @@ class Product:
         return folder
 
     def _open_neighbour(self, product: str, ref: Ref) -> View:
-        """Another product, read as this one: a principal of its own with the role `product:<id>` and `consumer`."""
+        """Another product, read as this one."""
         if self.neighbour is None:
             raise ConfigurationError(
                 f"{product!r} is not in reach", where=self.spec.id, fix="build it in its mesh"
             )
-        roles = frozenset({f"product:{self.spec.id}", "consumer"})
-        return self.neighbour(product).open(
-            Principal(f"product:{self.spec.id}", roles), ref, port="product"
-        )
+        return self.neighbour(product).open(consuming(self.spec.id), ref, port="product")
 
     def _tombstones(self) -> Tombstones | None:
         return tombstones.load(self.ledger.journal, self.spec.id, self.salt) or None

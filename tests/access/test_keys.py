@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyport.access import keys
+from polyport.access import keys, times
 from polyport.access.control import Control
 from polyport.errors import AuthenticationError, ConfigurationError, NotFoundError, PolyportError
 from polyport.ledger import Ledger
@@ -178,12 +178,12 @@ NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     ],
 )
 def test_times(text, meant):
-    assert keys.moment(text, NOW) == meant
+    assert times.moment(text, NOW) == meant
 
 
 @given(st.text(max_size=12) | st.from_regex(r"\d{1,8}[smhdw]", fullmatch=True))
 def test_no_text_of_a_time_breaks(text):
     try:
-        assert keys.moment(text, NOW).tzinfo is not None
+        assert times.moment(text, NOW).tzinfo is not None
     except PolyportError as error:
         assert error.fix

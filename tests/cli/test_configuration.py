@@ -41,6 +41,34 @@ def test_explain(home):
     assert isinstance(run(cli, [*asked, "--dataset", "x"]).exception, NotFoundError)
 
 
+def test_explain_looks_up_what_keys_give(home):
+    made = ["access", "key", "create", "pat", home, "--role", "partner", "--json"]
+    key = json.loads(run(cli, made).stdout)
+    for name in ("pat", key["id"]):
+        told = json.loads(run(cli, ["access", "explain", name, home, "--json"]).stdout)
+        assert (told["principal"], told["who"]["roles"], told["admitted"]) == (
+            "pat",
+            ["partner"],
+            True,
+        )
+        assert key["id"] in told["who"]["known"]
+    shown = run(cli, ["access", "explain", "pat", home]).stdout
+    assert f"roles: partner, by the keys {key['id']}" in shown
+    said = run(cli, ["access", "explain", "pat", home, "--role", "accountant", "--json"]).stdout
+    assert json.loads(said)["who"] == {
+        "roles": ["accountant"],
+        "teams": [],
+        "attributes": {},
+        "known": "what was given",
+    }
+    assert run(cli, ["access", "key", "revoke", key["id"], home]).exit_code == 0
+    told = json.loads(run(cli, ["access", "explain", key["id"], home, "--json"]).stdout)
+    assert "login has ended" in told["reason"]
+    refused = run(cli, ["access", "explain", key["key"], home])
+    assert refused.exit_code == 2
+    assert key["key"] not in refused.output
+
+
 def test_history_and_revert(home):
     told = run(cli, ["access", "history", home]).stdout
     assert "less is more" in told

@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from polyport.errors import StoreError
+from polyport.errors import ConfigurationError, StoreError
 from polyport.ledger import Ledger
 from polyport.model import QualityReport, Read, RuleResult, Run, Step, TableFacts
 
@@ -104,3 +104,26 @@ def test_a_ledger_that_cannot_be_opened(tmp_path):
     (tmp_path / "ledger.sqlite").write_bytes(b"not a database, not at all" * 100)
     with pytest.raises(StoreError, match="cannot be opened"):
         Ledger(tmp_path / "ledger.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("state/ledger.sqlite", "'state/ledger.sqlite' is not the URL of a database"),
+        ("", "is not the URL"),
+        ("user:hunter2@host/db", "'user' is not the URL"),
+        ("nosql://user:hunter2@host/db", "'nosql' is no kind of database"),
+        ("mssql+pyodbc://user:hunter2@host/db", "'mssql+pyodbc' needs pyodbc"),
+    ],
+)
+def test_a_text_that_is_no_url_is_said_to_be_none(url, said):
+    with pytest.raises(ConfigurationError) as caught:
+        Ledger(url)
+    assert said in caught.value.message
+    assert caught.value.fix
+    assert "hunter2" not in str(caught.value.problem())
+
+
+def test_a_url_of_a_file_is_taken(tmp_path):
+    Ledger(f"sqlite:///{tmp_path}/ledger.sqlite").close()
+    assert (tmp_path / "ledger.sqlite").is_file()

@@ -91,19 +91,54 @@ def masked(mask, value, salt):  # noqa: PLR0911 - one line a mask
             return found if isinstance(value, Decimal) else int(found)
 
 
-class Sight:
-    """What a principal sees of one dataset."""
+def in_force(agreement, now):
+    """Whether an agreement lets anybody in at that time: from its start on, and at its end no more."""
+    begun = agreement["starts"] is None or agreement["starts"] <= now
+    over = agreement["ends"] is not None and agreement["ends"] <= now
+    return agreement["decision"] == "approved" and begun and not over
 
-    def __init__(self, names, roles, principal, purpose, dataset, *, promised, salt):
+
+def let_in(agreements, principal, purpose, port, *, required, now):
+    """Role -> the columns that it is limited to (None: no limit), and the purpose; no role: not let in."""
+    theirs = [
+        a
+        for a in agreements
+        if in_force(a, now)
+        and (a["user"] == principal.id if a["user"] else a["team"] in principal.teams)
+        and {"*", port} & set(a["ports"])
+    ]
+    different = {a["purpose"].lower() for a in theirs}
+    meant = purpose.lower() or (min(different) if len(different) == 1 else "")
+    counting = [a for a in theirs if a["purpose"].lower() == meant]
+    if not counting:
+        return ({} if required else dict.fromkeys(principal.roles)), purpose
+    roles = {}
+    for each in counting:
+        for role in set(each["roles"] or principal.roles) - {"owner", "platform"}:
+            known = roles.get(role, set())
+            roles[role] = (
+                None if known is None or not each["columns"] else known | {*each["columns"]}
+            )
+    return roles, counting[0]["purpose"]
+
+
+class Sight:
+    """What a principal sees of one dataset, come in with `admitted`: role -> its limit on columns, or None."""
+
+    def __init__(self, names, roles, principal, purpose, dataset, *, promised, salt, admitted):
         self.salt, self.known = salt, {**principal.attributes, "id": principal.id}
         self.grants = []
-        for name in sorted(principal.roles):
+        for name, limit in sorted(admitted.items()):
             settings = self._settings(roles.get(name), dataset)
-            if settings is None or (settings.purposes and purpose not in settings.purposes):
+            if settings is None:
+                continue
+            if settings.purposes and purpose.lower() not in {p.lower() for p in settings.purposes}:
                 continue
             if settings.rows is not None and not set(columns(settings.rows)) <= set(names):
                 continue
             shown = [n for n in names if self._shows(settings, n, promised)]
+            if limit is not None:
+                shown = [n for n in shown if n in limit or f"{dataset}.{n}" in limit]
             if shown:
                 self.grants.append((settings, shown))
         self.columns = [n for n in names if any(n in shown for _, shown in self.grants)]

@@ -21,13 +21,15 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-from polyport.access import Order, Policy, View
+from polyport.access import Order, Policy, View, configuration
+from polyport.access.control import Control
 from polyport.access.results import Results
 from polyport.descriptor.types import DataProduct, Port, Role, RoleSettings, Settings
 from polyport.engine import keyed
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.errors import AccessError, InputError, PolyportError
 from polyport.expression import And, Attribute, Compare, In, IsNull, Like, Not, Or
+from polyport.ledger import Ledger
 from polyport.model import Dataset, Principal, Snapshot
 from polyport.ports.input import InputContext, RawObject
 from polyport.ports.input.product import ProductInput
@@ -40,6 +42,12 @@ _spec = importlib.util.spec_from_file_location("oracle", Path(__file__).with_nam
 _oracle = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_oracle)
 Sight, compared, text = _oracle.Sight, _oracle.compared, _oracle.text
+let_in = _oracle.let_in
+
+
+def in_force(agreement):
+    return _oracle.in_force(agreement, NOW)
+
 
 SALT = "a salt"
 SCHEMA = pa.schema(
@@ -129,7 +137,40 @@ PRINCIPALS = st.builds(
     st.sampled_from(("pat", "red")),
     st.sets(st.sampled_from("abcx"), min_size=1).map(frozenset),
     st.sampled_from(({}, {"team": "red"}, {"team": "it's", "id": "blue"})),
+    st.sampled_from((frozenset(), frozenset({"crew"}))),
 )
+NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+LIMITS = st.sampled_from((*SCHEMA.names, "people.name", "people.id", "bills.bill", "nope"))
+AGREEMENT = st.fixed_dictionaries(
+    {
+        "user": st.sampled_from(("pat", "pat", "red", "red", "eve", "")),
+        "team": st.sampled_from(("crew", "others")),
+        "ports": st.sampled_from((("*",), ("out",), ("out",), ("in", "out"), ("in",))),
+        "purpose": st.sampled_from(("plan", "Plan", "audit")),
+        "decision": st.sampled_from(("approved",) * 5 + ("requested", "refused", "revoked")),
+        "starts": st.sampled_from((None, None, None, NOW - DAY, NOW, NOW + DAY)),
+        "ends": st.sampled_from((None, None, None, NOW + DAY, NOW, NOW - DAY)),
+        "roles": st.lists(st.sampled_from(("a", "b", "c", "x", "owner")), max_size=2, unique=True),
+        "columns": st.just([]) | st.lists(LIMITS, max_size=5, unique=True),
+    }
+)
+LIVE = {
+    "user": ["pat", "red"],
+    "ports": [("out",)],
+    "decision": ["approved"],
+    "starts": [None],
+    "ends": [None, NOW + DAY],
+}
+HELD = AGREEMENT.flatmap(
+    lambda made: st.fixed_dictionaries(
+        {name: st.sampled_from(LIVE.get(name, [value])) for name, value in made.items()}
+    )
+)
+"""One that lets somebody in."""
+SOME = st.tuples(st.lists(AGREEMENT | HELD | HELD, min_size=1, max_size=3), st.booleans())
+AGREED = SOME | SOME | SOME | st.tuples(st.just([]), st.booleans())
+"""Agreements, and whether the product asks for one."""
 ASKED = st.fixed_dictionaries(
     {
         "column": st.sampled_from(SCHEMA.names),
@@ -152,7 +193,8 @@ def engine(tmp_path_factory):
 class World:
     """One snapshot under one policy, asked by one principal in every way there is."""
 
-    def __init__(self, engine, folder, rows, roles, principal, purpose):
+    def __init__(self, engine, ledger, folder, rows, roles, principal, purpose, agreed=((), False)):
+        self.control, (self.agreements, self.required) = Control(ledger.journal), agreed
         self.engine, self.folder, self.roles, self.results = engine, folder, roles, Results()
         self.principal, self.purpose, self.indexed = principal, purpose, False
         self.rows = [{"id": n * 7, **row} for n, row in enumerate(rows)]
@@ -162,14 +204,18 @@ class World:
             "bills": Dataset("bills", BILLS.schema, ("bill",), 2),
         }
         at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        self.snapshot = Snapshot("p", "00000001-abcdef01", 1, None, at, datasets)
+        name = f"p{next(NAMED)}"
+        self.snapshot = Snapshot(name, "00000001-abcdef01", 1, None, at, datasets)
         pq.write_table(table, folder / "people.parquet")
         pq.write_table(BILLS, folder / "bills.parquet")
         self.index = keyed.KeyedIndex(folder / "people.sqlite", datasets["people"])
         keyed.build(self.index._path, datasets["people"], self.files(0, "people"), engine, [])
         self.product = DataProduct(
-            folder, "p", "P", "1.0.0", "active", "", "", (), (), (), {}, Settings(roles=roles)
-        )
+            folder, name, "P", "1.0.0", "active", "", "", (), (), (), {},
+            Settings(roles=roles, agreements="required" if self.required else "optional"),
+        )  # fmt: skip
+        for number, agreement in enumerate(self.agreements):
+            agree(ledger, name, str(number), agreement)
 
     def close(self):
         self.index.close()
@@ -182,18 +228,24 @@ class World:
 
     def __call__(self, principal, ref="latest", *, purpose=""):
         policy = Policy("p", self.roles, SALT, PROMISED)
+        admissions = configuration.admissions(self.control, self.product, lambda: NOW)
+        found = admissions.admit(principal, "out", purpose)
         gives = (lambda _, name: self.index if name == "people" else None) if self.indexed else None
         view = View(
-            self.snapshot, principal, "x", purpose, policy, self.engine, self.files, lambda _: None
-        )
+            self.snapshot, found.principal, "out", found.purpose, policy, self.engine, self.files, lambda _: None
+        )  # fmt: skip
+        view.refusal = AccessError(found.refusal, fix=found.fix) if found.refusal else None
         view.results = self.results
         view.keyed = gives or view.keyed
         return view
 
     def sight(self, dataset, names):
+        admitted, purpose = let_in(
+            self.agreements, self.principal, self.purpose, "out", required=self.required, now=NOW
+        )
         return Sight(
-            names, self.roles, self.principal, self.purpose, dataset,
-            promised=PROMISED[dataset], salt=SALT,
+            names, self.roles, self.principal, purpose, dataset,
+            promised=PROMISED[dataset], salt=SALT, admitted=admitted,
         )  # fmt: skip
 
     def context(self, kind, **given):
@@ -203,15 +255,43 @@ class World:
         )
 
 
+NAMED = itertools.count()
+
+
+def agree(ledger, product, name, agreement):
+    """Write an agreement as it was decided on."""
+    times = {"startTimestamp": agreement["starts"], "endTimestamp": agreement["ends"]}
+    own = {"polyport.ports": agreement["ports"], "polyport.columns": agreement["columns"]}
+    who = {"userId": agreement["user"]} if agreement["user"] else {"teamId": agreement["team"]}
+    document = {
+        "id": name,
+        "description": {"purpose": agreement["purpose"]},
+        "provider": {"dataProductId": product, "outputPortId": agreement["ports"][0]},
+        "consumer": who,
+        "roles": [{"role": role} for role in agreement["roles"]],
+        "customProperties": [{"property": p, "value": v} for p, v in own.items()],
+        **{field: time.isoformat() for field, time in times.items() if time},
+    }
+    entry = {"agreement": document, "decision": agreement["decision"], "note": ""}
+    ledger.journal.append("agreement", name, entry, product=product, by="owner")
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    made = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def world(engine, tmp_path):
+def world(engine, ledger, tmp_path):
     numbers = itertools.count()
     made = []
 
     def make(*given):
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        made.append(World(engine, folder, *given))
+        made.append(World(engine, ledger, folder, *given))
         return made[-1]
 
     yield make
@@ -415,15 +495,20 @@ WAYS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(ROWS, POLICIES, PRINCIPALS, st.sampled_from(("", "plan")), ASKED)
-def test_every_way_shows_what_the_policy_says(world, rows, roles, principal, purpose, asked):
-    made = world(rows, roles, principal, purpose)
+@settings(
+    max_examples=70, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+@given(ROWS, POLICIES, PRINCIPALS, st.sampled_from(("", "plan", "PLAN")), AGREED, ASKED)
+def test_every_way_shows_what_policy_and_agreements_say(
+    world, rows, roles, principal, purpose, agreed, asked
+):
+    made = world(rows, roles, principal, purpose, agreed)
     sight = made.sight("people", SCHEMA.names)
     bills = made.sight("bills", BILLS.schema.names)
     with made(principal, purpose=purpose) as view:
         expected = [n for n, s in (("people", sight), ("bills", bills)) if s.grants]
         assert list(view.datasets) == expected
+    event(f"agreements: {sum(map(in_force, made.agreements))}, required: {made.required}")
     if not sight.grants:
         event("denied")
         refused(made)
@@ -500,7 +585,7 @@ def pushed(made):
     for role in made.roles:
         sight = Sight(
             SCHEMA.names, made.roles, Principal("port:out", frozenset({role})), made.purpose,
-            "people", promised=PROMISED["people"], salt=SALT,
+            "people", promised=PROMISED["people"], salt=SALT, admitted={role: None},
         )  # fmt: skip
         found = by_push(made, role)
         assert (found is None) == (not sight.grants)
@@ -509,10 +594,16 @@ def pushed(made):
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(ROWS, POLICIES, st.lists(PRINCIPALS, min_size=2, max_size=4), st.sampled_from(("", "plan")))
-def test_one_class_is_one_sight(world, rows, roles, principals, purpose):
+@given(
+    ROWS,
+    POLICIES,
+    st.lists(PRINCIPALS, min_size=2, max_size=4),
+    st.sampled_from(("", "plan")),
+    AGREED,
+)
+def test_one_class_is_one_sight(world, rows, roles, principals, purpose, agreed):
     """ETags, kept results and kept files go by the class: it may not be shared by two who see different things."""
-    made = world(rows, roles, principals[0], purpose)
+    made = world(rows, roles, principals[0], purpose, agreed)
     seen = {}
     for principal in principals:
         made.principal = principal

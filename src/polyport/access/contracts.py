@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from polyport import descriptor
 from polyport.descriptor.compare import published
+from polyport.descriptor.odps import dataset_mapping
+from polyport.descriptor.types import Constant
 from polyport.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from polyport.descriptor.types import DataProduct
+    from polyport.descriptor.types import DataProduct, DatasetMapping
     from polyport.errors import Diagnostic
     from polyport.ledger.journal import Journal
     from polyport.model import Entry, Ref, Snapshot
@@ -37,6 +39,8 @@ class Kept:
     at: datetime
     document: Mapping[str, Any]
     """The Bitol ODCS document, whole."""
+    mapping: Mapping[str, DatasetMapping] = field(default_factory=dict)
+    """Of its datasets over those that were published with it, where it was an older major's."""
 
 
 def keep(
@@ -54,16 +58,18 @@ def keep(
     """
     if snapshot is None:
         return ()
-    newest = {entry.name: entry.document[_DIGEST] for entry in _entries(journal, product.id)}
+    newest = {entry.name: entry.document for entry in _entries(journal, product.id)}
     added = []
     for name, contract in product.contracts.items():
-        digest = _digest(contract.document)
-        if newest.get(name) != digest:
+        digest, last = _digest(contract.document), newest.get(name, {})
+        mapping = {n: _told(each) for n, each in product.mapping(name).items()}
+        if (last.get(_DIGEST), last.get("mapping", {})) != (digest, mapping):
             document = {
                 "version": contract.version,
                 "snapshot": snapshot.id,
                 _DIGEST: digest,
                 "document": said(contract.document),
+                "mapping": mapping,
             }
             by = f"product:{product.id}"
             journal.append("contract", name, document, product=product.id, by=by)
@@ -178,7 +184,17 @@ def _entries(journal: Journal, product: str) -> list[Entry]:
 
 def _kept(entry: Entry) -> Kept:
     told = entry.document
-    return Kept(entry.name, told["version"], told["snapshot"], entry.at, told["document"])
+    mapping = {n: dataset_mapping(each) for n, each in told.get("mapping", {}).items()}
+    return Kept(entry.name, told["version"], told["snapshot"], entry.at, told["document"], mapping)
+
+
+def _told(mapping: DatasetMapping) -> dict[str, Any]:
+    """The mapping of one dataset, as `polyport.yaml` writes it."""
+    columns = {
+        old: {"value": given.value} if isinstance(given, Constant) else given
+        for old, given in mapping.columns.items()
+    }
+    return {"from": mapping.source, "columns": columns}
 
 
 def _digest(document: Mapping[str, Any]) -> str:

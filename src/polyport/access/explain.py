@@ -77,11 +77,23 @@ class DatasetSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Who:
+    """What the principal has of its own, before any agreement."""
+
+    roles: tuple[str, ...]
+    teams: tuple[str, ...]
+    attributes: Mapping[str, str]
+    known: str
+    """From where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What a principal sees of a product, and why."""
 
     product: str
     principal: str
+    who: Who
     port: str
     purpose: str
     """The one that counts: the one stated, or that of the agreements."""
@@ -104,6 +116,8 @@ class Question:
     principal: Principal
     port: str
     purpose: str = ""
+    known: str = "what was given"
+    """From where the principal's roles, teams and attributes are known."""
 
 
 def explain(
@@ -126,6 +140,12 @@ def explain(
     return Explanation(
         product=product.id,
         principal=principal.id,
+        who=Who(
+            tuple(sorted(principal.roles)),
+            tuple(sorted(principal.teams)),
+            dict(principal.attributes),
+            asked.known,
+        ),
         port=port,
         purpose=admission.purpose,
         roles=tuple(sorted(admission.principal.roles)),

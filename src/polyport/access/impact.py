@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from polyport.access.agreements import Agreement
     from polyport.access.control import Control
     from polyport.descriptor.compare import Change
-    from polyport.descriptor.types import DataProduct
+    from polyport.descriptor.types import DataProduct, DatasetMapping
     from polyport.ledger import Ledger
 
 DAYS = 90
@@ -50,6 +50,7 @@ def affected(
     reads: Sequence[Mapping[str, Any]],
     agreements: Collection[Agreement],
     now: datetime,
+    mapping: Mapping[str, DatasetMapping] | None = None,
 ) -> tuple[Affected, ...]:
     """Each of `changes` with those who read what it changes, and those who were promised it.
 
@@ -58,15 +59,18 @@ def affected(
         reads: Rows as `ledger.usage.columns` gives them: of the contract's datasets, as far back as counts.
         agreements: Those for the ports that show the contract.
         now: When an agreement has to be active.
+        mapping: Of the contract's datasets over those that are published, where it is an older major's: reads and
+            agreements name what is published.
     """
     active = [each for each in agreements if each.state(now) == "active"]
     return tuple(
         Affected(
             change,
-            _consumers(row for row in reads if _concerns(change, row)),
-            tuple(each for each in active if _covers(each, change)),
+            _consumers(row for row in reads if any(_concerns(name, row) for name in names)),
+            tuple(each for each in active if any(_covers(each, name) for name in names)),
         )
         for change in changes
+        for names in [_names(change, mapping or {})]
     )
 
 
@@ -76,6 +80,7 @@ def broken(
     product: DataProduct,
     books: tuple[Ledger, Control],
     now: datetime,
+    mapping: Mapping[str, DatasetMapping],
 ) -> tuple[Affected, ...]:
     """Each of `changes` with the consumers that `product`'s books know of it in the last `DAYS` days.
 
@@ -85,18 +90,20 @@ def broken(
         product: Whose contract it is.
         books: Who read what, and what was agreed.
         now: When.
+        mapping: Of the old document's datasets over those that are published; empty: they are those.
 
     Raises:
         StoreError: The books cannot be read.
     """
     ledger, control = books
+    shown = [port for port in product.outputs if port.contract_id == contract.get("id")]
     datasets = {each.get("name") for each in contract.get("schema") or ()}
+    datasets |= {mapping[name].source for name in datasets if name in mapping}
     since = (now - timedelta(days=DAYS)).date()
     reads = [r for r in ledger.usage.columns(product.id, since=since) if r["dataset"] in datasets]
-    ports = [port.name for port in product.outputs if port.contract_id == contract.get("id")]
     found = all_agreements(control, product.id).values()
-    covering = [each for each in found if any(map(each.for_port, ports))]
-    return affected(changes, reads, covering, now)
+    covering = [each for each in found if any(each.for_port(port.name) for port in shown)]
+    return affected(changes, reads, covering, now, mapping)
 
 
 def told(found: Sequence[Affected], *, names: bool) -> list[dict[str, Any]]:
@@ -124,20 +131,36 @@ def _told(each: Affected, *, names: bool) -> dict[str, Any]:
     return shown
 
 
-def _concerns(change: Change, row: Mapping[str, Any]) -> bool:
+def _names(change: Change, mapping: Mapping[str, DatasetMapping]) -> list[tuple[str, str]]:
+    """(dataset, column) of what changes, each empty for all: as the contract has it, and as it is published today.
+
+    Both, for what was read before the older contract was mapped was read by its own names. Nobody reads a constant.
+    """
+    own = (change.dataset, change.column)
+    if change.dataset not in mapping:
+        return [own]
+    of = mapping[change.dataset]
+    if not change.column:
+        return [own, (of.source, "")]
+    column = of.columns.get(change.column)
+    return [own, (of.source, column)] if isinstance(column, str) else [own]
+
+
+def _concerns(name: tuple[str, str], row: Mapping[str, Any]) -> bool:
     """Whether who read this column of this dataset read what changes: all of it, if the change names none."""
-    in_dataset = not change.dataset or row["dataset"] == change.dataset
-    return in_dataset and (not change.column or row["column"] == change.column)
+    dataset, column = name
+    in_dataset = not dataset or row["dataset"] == dataset
+    return in_dataset and (not column or row["column"] == column)
 
 
-def _covers(agreement: Agreement, change: Change) -> bool:
+def _covers(agreement: Agreement, name: tuple[str, str]) -> bool:
     """As the policy reads an agreement's columns: `column`, or `dataset.column`; none: all."""
-    if not agreement.columns or not change.dataset:
+    dataset, column = name
+    if not agreement.columns or not dataset:
         return True
-    if change.column:
-        named = {change.column, f"{change.dataset}.{change.column}"}
-        return not named.isdisjoint(agreement.columns)
-    return any("." not in c or c.startswith(f"{change.dataset}.") for c in agreement.columns)
+    if column:
+        return not {column, f"{dataset}.{column}"}.isdisjoint(agreement.columns)
+    return any("." not in c or c.startswith(f"{dataset}.") for c in agreement.columns)
 
 
 def _consumers(rows: Iterable[Mapping[str, Any]]) -> tuple[Consumer, ...]:

@@ -116,7 +116,7 @@ def _view(
     position = kept.control.position()
     admissions = configuration.admissions(kept.control, kept.spec, kept.clock)
     admission = admissions.admit(principal, port, purpose)
-    holding = policy(kept)
+    holding, most = policy(kept), _rows_limit(kept, principal)
     return View(
         held.__enter__(),
         admission.principal,
@@ -131,7 +131,7 @@ def _view(
         results=kept.results,
         mapping=mapping,
         refusal=_refusal(kept.spec, principal, admission),
-        rows_limit=_rows_limit(kept, principal),
+        rows_limit=most,
         still=Standing(
             admissions, admission, asked, position, lambda: _same(policy(kept), holding)
         ),

@@ -188,7 +188,7 @@ class Policy:
         settings = self.roles[role].sees(dataset.name)
         if settings is None:
             return None, f"role {role!r} sees nothing of {dataset.name!r}"
-        if settings.purposes and purpose not in settings.purposes:
+        if settings.purposes and not _among(purpose, settings.purposes):
             stated = f"not {purpose!r}" if purpose else "and none was stated"
             return (
                 None,
@@ -230,6 +230,11 @@ class Policy:
             if purposes
             else roles,
         )
+
+
+def _among(purpose: str, purposes: Collection[str]) -> bool:
+    """Whether it is one of them, as agreements compare purposes: in upper or lower case."""
+    return purpose.casefold() in {each.casefold() for each in purposes}
 
 
 def filter_of(grants: Sequence[Grant], principal: Principal) -> Expression | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -102,9 +102,22 @@ class View:
         if self._closed:
             return
         self._closed = True
-        for meter in self._meters:
-            meter.finish("cut")
-        self.release()
+        try:
+            for meter in self._meters:
+                meter.finish("cut")
+        finally:
+            self.release()
+
+    def older(self, mapping: Mapped) -> View:
+        """The same sight of the same snapshot, as the older major with this `mapping` shows it; ends with this one."""
+        return replace(
+            self,
+            snapshot=self._published,
+            mapping=mapping,
+            release=lambda: None,
+            _secured={},
+            _schemas={},
+        )
 
     @property
     def policy_class(self) -> str:

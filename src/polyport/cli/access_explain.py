@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from polyport.access.explain import DatasetSeen, Explanation
-    from polyport.model import Dataset
+    from polyport.access.explain import DatasetSeen, Explanation, Who
+    from polyport.model import Dataset, Principal
     from polyport.product import Product
 
 
@@ -47,27 +47,44 @@ def explain(
     dataset: str,
     as_json: bool,
 ) -> None:
-    """What PRINCIPAL would see of the product in DIR, and why."""
+    """What PRINCIPAL would see of the product in DIR, and why.
+
+    PRINCIPAL is its id, or that of a key. What it has is looked up in the keys, unless it is said here.
+    """
     from polyport.access import configuration
     from polyport.access.explain import Question
     from polyport.access.explain import explain as explained
-    from polyport.model import Principal
 
-    known = _attributes(attributes)
-    asked = Principal(principal, frozenset(roles), known, frozenset(teams))
+    said = (frozenset(roles), _attributes(attributes), frozenset(teams))
     with one_product(folder) as product:
+        asked, known = _who(product, principal, said)
         first = next((p.name for p in product.spec.outputs), "library")
         found = explained(
             product.spec,
             configuration.admissions(product.control, product.spec, lambda: datetime.now(UTC)),
             product.policy,
             _datasets(product, dataset),
-            Question(asked, port or first, purpose),
+            Question(asked, port or first, purpose, known),
         )
     if as_json:
         console.say_json(asdict(found))
     else:
         _show(found)
+
+
+def _who(
+    product: Product, name: str, said: tuple[frozenset[str], Mapping[str, str], frozenset[str]]
+) -> tuple[Principal, str]:
+    """Who is asked about, and from where that is known."""
+    from polyport.access import keys, known
+    from polyport.model import Principal
+
+    if keys.is_key(name):
+        raise click.UsageError("a key is a secret: ask by its id (polyport access key list)")
+    if any(said):
+        return Principal(name, *said), "what was given"
+    found = known.known(product.control, name)
+    return found.principal, found.by
 
 
 def _attributes(given: Sequence[str]) -> Mapping[str, str]:
@@ -95,6 +112,7 @@ def _show(found: Explanation) -> None:
     through = f"through {found.port}" + (f" for {found.purpose}" if found.purpose else "")
     verdict = console.good("is let in") if found.admitted else console.bad("is not let in")
     console.say(f"{console.bold(found.principal)} {verdict} to {found.product} {through}")
+    console.say(f"  {_having(found.who)}, by {found.who.known}")
     if found.reason:
         console.say(f"  {found.reason}")
     if found.fix:
@@ -106,6 +124,12 @@ def _show(found: Explanation) -> None:
         _show_dataset(dataset)
     if not found.datasets:
         console.talk("Nothing is published yet. Next: polyport build")
+
+
+def _having(who: Who) -> str:
+    attributes = tuple(f"{name}={value}" for name, value in who.attributes.items())
+    parts = (("roles", who.roles), ("teams", who.teams), ("attributes", attributes))
+    return "; ".join(f"{name}: {', '.join(has)}" for name, has in parts if has) or "no role"
 
 
 def _show_dataset(found: DatasetSeen) -> None:

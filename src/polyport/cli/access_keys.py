@@ -43,12 +43,12 @@ def create(
     as_json: bool,
 ) -> None:
     """A new key for PRINCIPAL. It is shown once."""
-    from polyport.access import keys
+    from polyport.access import keys, times
     from polyport.cli.options import control_at
     from polyport.model import OWNER, Principal
 
     given = _attributes(attributes)
-    until = keys.moment(expires) if expires else None
+    until = times.moment(expires) if expires else None
     with control_at(folder) as control:
         made, text = keys.create(
             control,
@@ -92,12 +92,12 @@ def list_(folder: Path, as_json: bool) -> None:
 @json_option
 def rotate(name: str, folder: Path, grace: str, as_json: bool) -> None:
     """A new secret for the key ID. It is shown once."""
-    from polyport.access import keys
+    from polyport.access import keys, times
     from polyport.cli.options import control_at
     from polyport.model import OWNER
 
     with control_at(folder) as control:
-        made, text = keys.rotate(control, name, grace=keys.span(grace), by=OWNER.id)
+        made, text = keys.rotate(control, name, grace=times.span(grace), by=OWNER.id)
     _show(made, text, as_json=as_json)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from polyport.access.contracts import Kept
     from polyport.access.impact import Affected
     from polyport.descriptor.compare import Change, Difference
+    from polyport.descriptor.types import DatasetMapping
     from polyport.descriptor.yaml import Document
     from polyport.product import Product
 
@@ -32,6 +33,8 @@ class _Side:
     value: Mapping[str, Any]
     file: Document | None = None
     """Where it stands; None for what was kept."""
+    mapping: Mapping[str, DatasetMapping] | None = None
+    """What was kept of its mapping, where it was an older major's; None: the product's of now."""
 
     def place(self, change: Change) -> str:
         return str(self.file.value_at(change.at)) if self.file else ""
@@ -103,7 +106,7 @@ def _sides(product: Product, old: str, file: Path | None, refs: Refs) -> tuple[_
         left = (
             _kept(product, versions, refs[0])
             if refs[0]
-            else _Side(contracts.differing(versions, right.value).document)
+            else _side(contracts.differing(versions, right.value))
         )
     return left, right
 
@@ -111,8 +114,11 @@ def _sides(product: Product, old: str, file: Path | None, refs: Refs) -> tuple[_
 def _kept(product: Product, versions: Sequence[Kept], ref: str) -> _Side:
     from polyport.access import contracts
 
-    found = contracts.at(versions, ref, lambda r: product.store.snapshot(product.spec.id, r))
-    return _Side(found.document)
+    return _side(contracts.at(versions, ref, lambda r: product.store.snapshot(product.spec.id, r)))
+
+
+def _side(kept: Kept) -> _Side:
+    return _Side(kept.document, mapping=kept.mapping)
 
 
 def _now(product: Product, name: str) -> _Side:
@@ -159,7 +165,11 @@ def _who(found: Difference, old: _Side, product: Product) -> tuple[Affected, ...
     from polyport.access import impact
 
     books = (product.ledger, product.control)
-    return impact.broken(found.of("breaking"), old.value, product.spec, books, datetime.now(UTC))
+    mapping = old.mapping
+    if mapping is None:
+        mapping = product.spec.mapping(str(old.value.get("id")))
+    now = datetime.now(UTC)
+    return impact.broken(found.of("breaking"), old.value, product.spec, books, now, mapping)
 
 
 def _show(found: Difference, places: Sequence[str], who: Sequence[Affected]) -> None:

@@ -79,7 +79,7 @@ def _output(node: Mapping[str, Any], settings: Mapping[str, Any]) -> Port:
     return replace(
         port,
         settings={name: value for name, value in own.items() if name != "mapping"},
-        mapping={old: _mapping(given) for old, given in (own.get("mapping") or {}).items()},
+        mapping={old: dataset_mapping(given) for old, given in (own.get("mapping") or {}).items()},
         deprecated_on=day(node, "polyport.deprecatedOn"),
         sunset=day(node, "polyport.sunset"),
     )
@@ -94,7 +94,8 @@ def day(node: Mapping[str, Any], name: str) -> date | None:
         return None
 
 
-def _mapping(node: Mapping[str, Any]) -> DatasetMapping:
+def dataset_mapping(node: Mapping[str, Any]) -> DatasetMapping:
+    """What `ports.<name@major>.mapping.<dataset>` says."""
     columns = {
         old: Constant(given["value"]) if isinstance(given, dict) else given
         for old, given in node["columns"].items()

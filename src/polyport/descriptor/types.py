@@ -288,6 +288,11 @@ class DataProduct:
             return {o.name: o for o in contract.objects}
         return self.objects
 
+    def mapping(self, contract: str) -> Mapping[str, DatasetMapping]:
+        """The mapping of the older major that promises `contract`; empty where today's datasets are promised."""
+        found = (p.mapping for p in self.outputs if p.contract_id == contract and p.mapping)
+        return next(found, {})
+
     def successor(self, port: Port) -> Port | None:
         """The newest other major of the same port; None where it is the newest."""
         newer = [p for p in self.outputs if p.name == port.name and p.major > port.major]

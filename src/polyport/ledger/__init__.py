@@ -71,6 +71,7 @@ class Ledger:
             url: A SQLAlchemy URL, or the path of a SQLite file.
 
         Raises:
+            ConfigurationError: It is a text that is no URL: give a path as a `Path`; or its driver is not installed.
             StoreError: It cannot be opened.
         """
         self._engine = open_database(url)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from polyport.access.mapping import Mapped
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from polyport.access import View
+    from polyport.descriptor.types import DatasetMapping
 
 _TELLING = ("quality", "relationships")
 """What may name other columns and datasets, or values, in SQL too: left out as soon as anything is hidden or masked."""
@@ -43,6 +46,11 @@ def visible(document: Mapping[str, Any], view: View) -> dict[str, Any]:
     The addresses of the servers behind the ports are left out for everybody.
     """
     return _reduced(document, _hidden(document, view))
+
+
+def through(view: View, mapping: Mapping[str, DatasetMapping]) -> View:
+    """`view` as a port with this `mapping` shows it: one that has a mapping is an older major."""
+    return view.older(Mapped(mapping)) if mapping else view
 
 
 def both_visible(

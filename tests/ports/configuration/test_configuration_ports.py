@@ -6,6 +6,7 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.routing import Route
 
+from polyport.access import keys
 from polyport.model import OWNER, PLATFORM_ROLE, Principal
 from polyport.ports.management import Described
 from polyport.server import create_app
@@ -171,6 +172,31 @@ def test_explain(product):
     ):
         assert client(product).get(f"{asked}?{query}").status_code == 400
     assert client(product).get(f"{asked}?dataset=nope").status_code == 404
+
+
+def test_explain_looks_up_what_keys_give(product):
+    asked = f"{BASE}/access/explain"
+    pat = Principal("kim", frozenset({"partner"}), {"studio": "Fox"}, frozenset({"sales"}))
+    key, _ = keys.create(product.control, pat, by="owner")
+    for name in ("kim", key.id):
+        found = client(product).get(asked, params={"principal": name}).json()
+        assert found["who"]["roles"] == ["partner"]
+        assert found["who"]["attributes"] == {"studio": "Fox"}
+        assert found["datasets"][0]["rows"] == "studio = 'Fox'"
+        assert "digest" not in str(found)
+        assert "SCRAM" not in str(found)
+    said = client(product).get(asked, params={"principal": "kim", "role": "accountant"}).json()
+    assert (said["who"]["roles"], said["who"]["attributes"]) == (["accountant"], {})
+    mine = Principal("o", frozenset({"owner:films"}))
+    found = client(product, mine).get(asked, params={"principal": "kim"}).json()
+    assert found["who"] == {"roles": [], "teams": [], "attributes": {}, "known": "what was given"}
+    assert (
+        client(product, mine).get(asked, params={"principal": key.id}).json()["principal"] == key.id
+    )
+    assert client(product).get(f"{asked}?role=partner").status_code == 400
+    keys.revoke(product.control, key.id, by="owner")
+    found = client(product).get(asked, params={"principal": key.id}).json()
+    assert (found["admitted"], "login has ended" in found["reason"]) == (False, True)
 
 
 def test_the_document_of_all_operations_is_openapi_and_whole(product):

@@ -286,6 +286,114 @@ def test_lines_to_paste_tell_majors_apart(product):
     assert "/rest/v2/films?" in lines["rest@2"]
 
 
+def seen_by(product, role, address):
+    return ask(product, address, **({"polyport_role": role} if role else {})).json()
+
+
+def test_the_document_tells_majors_apart_each_with_its_own_datasets(product):
+    for role in ("", "partner", "titles"):
+        told = seen_by(product, role, "metadata")
+        assert set(told["clients"]) == {"rest@1", "rest@2", "files@1", "files@2"}
+        assert "/rest/v1/movie?" in told["clients"]["rest@1"]
+        assert "/rest/v2/films?" in told["clients"]["rest@2"]
+        ports = {(p["name"], p["version"]): p for p in told["ports"]["output"]}
+        assert ports["rest", "1.3.0"]["address"].endswith("/rest/v1/")
+        assert ports["rest", "2.0.0"]["address"].endswith("/rest/v2/")
+        assert "movie" in ports["files", "1.0.0"]["clients"]["curl"]
+        names = [link["name"] for link in told["_links"]["port"]]
+        assert names == ["rest@1", "rest@2", "files@1", "files@2"]
+        for line in told["clients"].values():
+            path = line.split("http://127.0.0.1/products/films/")[1].split('"')[0].split("'")[0]
+            assert ask(product, path.split()[0]).status_code == 200, line
+    assert "clients" not in seen_by(product, "studios", "metadata")["ports"]["output"][0]
+    assert set(seen_by(product, "studios", "metadata")["clients"]) == {"rest@2", "files@2"}
+
+
+@pytest.mark.parametrize(
+    ("role", "columns"),
+    [
+        ("", ["nr", "the name", "by", "usd", "currency"]),
+        ("partner", ["nr", "the name", "by", "usd", "currency"]),
+        ("titles", ["nr", "the name", "currency"]),
+    ],
+)
+def test_the_older_contract_is_told_to_whom_its_port_shows_it(product, role, columns):
+    (older,) = [c for c in seen_by(product, role, "metadata/contracts") if c["id"] == "films-v1"]
+    assert [p["name"] for p in older["schema"][0]["properties"]] == columns
+    alone = seen_by(product, role, "metadata/contracts/films-v1")
+    assert alone["schema"] == older["schema"]
+
+
+def test_the_older_contract_is_not_told_to_whom_its_port_shows_nothing(product):
+    told = seen_by(product, "studios", "metadata/contracts")
+    assert [c["id"] for c in told] == ["films"]
+    assert ask(product, "metadata/contracts/films-v1", polyport_role="studios").status_code == 404
+
+
+def test_catalogues_tell_majors_apart(product):
+    nodes = {n["@id"]: n for n in seen_by(product, "partner", "metadata/dcat.jsonld")["@graph"]}
+    ports = [n for n in nodes.values() if n["@type"] == "dcat:DataService"]
+    assert [p["rdfs:label"] for p in ports] == ["rest@1", "rest@2", "files@1", "files@2"]
+    for node in nodes.values():
+        if node["@type"] == "dcat:Distribution":
+            address = node["dcat:accessURL"][0]["@id"].split("/products/films/")[1]
+            assert ask(product, address, polyport_role="partner").status_code == 200, address
+            assert node["dprod:isDistributionOf"][0]["@id"].endswith("#dataset:films")
+    for role in ("", "partner"):
+        assert "movie" not in str(seen_by(product, role, "metadata/croissant.json"))
+
+
+@pytest.fixture
+def narrowed(product):
+    """The older major without `by`, as it is about to be published; `pat` and `ann` read that, and `joe` does not."""
+    for name, role in (("pat", "partner"), ("ann", "partner"), ("joe", "titles")):
+        with old_port(product).context.open(Principal(name, frozenset({role}))) as view:
+            view.scan(
+                "movie", columns=[n for n in ("nr", "by") if n in view.schema("movie").names]
+            ).read_all()
+    document = {
+        "apiVersion": "v0.9.0", "kind": "AccessAgreement", "id": "a", "status": "approved",
+        "description": {"purpose": "x"}, "provider": {"teamId": "t", "dataProductId": "films", "outputPortId": "rest"},
+        "consumer": {"userId": "zoe"}, "customProperties": [{"property": "polyport.columns", "value": ["director"]}],
+    }  # fmt: skip
+    entry = {"agreement": document, "decision": "approved", "note": ""}
+    product.ledger.journal.append("agreement", "a", entry, product="films", by="owner")
+    column = "          - {name: by, logicalType: string, physicalType: VARCHAR}\n"
+    home = write(product.spec.home, swap={column: "", " by: director,": ""})
+    product.ledger.flush()
+    with Product.load(home) as changed:
+        yield changed
+
+
+def broken(product, who):
+    app = create_app([product], identify=lambda _: (who, ""))
+    path = "/products/films/contracts/difference?contract=films-v1&from=1.3.0"
+    found = Client(app).get(path).json()
+    affected = next(
+        p["value"] for p in found["customProperties"] if p["property"] == "polyport.affected"
+    )
+    return found, affected
+
+
+def test_who_breaks_is_found_behind_the_mapping(narrowed):
+    found, (by,) = broken(narrowed, OWNER)
+    assert "by" in by["path"]
+    assert {c["principal"] for c in by["consumers"]} == {"pat", "ann"}
+    assert [a["consumer"] for a in by["agreements"]] == ["zoe"]
+    assert [d["impactLevel"] for d in found["diffs"] if "by" in d["path"]] == ["MAJOR"]
+
+
+def test_consumers_hear_of_the_older_major_what_it_shows_them_and_no_names(narrowed):
+    found, (by,) = broken(narrowed, PARTNER)
+    assert (by["consumerCount"], by["agreementCount"]) == (2, 1)
+    assert not {"consumers", "agreements"} & set(by)
+    assert not [name for name in ("'ann'", "'zoe'", "director", "studio") if name in str(found)]
+    for role in ("titles", "studios", "nothing"):
+        found, affected = broken(narrowed, Principal("joe", frozenset({role})))
+        assert affected == []
+        assert not [d for d in found["diffs"] if d["section"] == "schema"]
+
+
 def test_an_agreement_holds_for_every_major(tmp_path):
     home = write(tmp_path / "films", swap={"agreements: optional": "agreements: required"})
     with Product.load(home) as product:

@@ -11,9 +11,10 @@ from starlette.routing import Route
 
 from polyport.access import configuration
 from polyport.access.explain import Question, explain
+from polyport.access.known import known
 from polyport.descriptor.schema import schema_of
 from polyport.errors import NotFoundError, QueryError
-from polyport.model import Principal
+from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Principal
 from polyport.ports.configuration._versioned import Versioned, reply
 from polyport.ports.http import guarded, pairs
 from polyport.ports.management import Operation, steering
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from polyport.ports.management import Content, ManagementContext
 
 _ASKED = {
-    "principal": "The id of who would read; default: you",
+    "principal": "The id of who would read, or of a key; default: you. What it has is looked up, unless it is said",
     "role": "A role that the platform vouches for; may be repeated",
     "team": "A team of the principal; may be repeated",
     "attribute": "`NAME=VALUE`: what a filter calls `principal.NAME`; may be repeated",
@@ -71,8 +72,8 @@ class AccessPort:
         steering(self.context, principal, "ask what others see")
         given = _given(pairs(request))
         first = next((p.name for p in self.context.product.outputs), "")
-        asked = _principal(given) if given.get("principal") else principal
-        question = Question(asked, _one(given, "port") or first, _one(given, "purpose"))
+        asked, by = self._asked(given, principal)
+        question = Question(asked, _one(given, "port") or first, _one(given, "purpose"), by)
         product, control = self.context.product, self.context.control
         found = explain(
             product,
@@ -82,6 +83,23 @@ class AccessPort:
             question,
         )
         return reply(asdict(found))
+
+    def _asked(self, given: Mapping[str, list[str]], asker: Principal) -> tuple[Principal, str]:
+        """Who is asked about, and from where their roles, teams and attributes are known.
+
+        Keys hold for the whole mesh: what they give is not for the owner of one product to look up.
+        """
+        name, said = _one(given, "principal"), [given.get(part) for part in _MANY]
+        if not name:
+            if any(said):
+                raise QueryError(
+                    "it is not said whose role, team or attribute it is", fix="principal=ID"
+                )
+            return asker, "your login"
+        if any(said) or not {OWNER_ROLE, PLATFORM_ROLE} & asker.roles:
+            return _principal(given), "what was given"
+        found = known(self.context.control, name)
+        return found.principal, found.by
 
     def _datasets(self, only: str) -> Sequence[Dataset]:
         history = self.context.open.snapshots()

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from polyport.access import keys
+from polyport.access import keys, times
 from polyport.errors import AccessError, QueryError
 from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Principal
 from polyport.ports.http import VARY, guarded, json_body
@@ -83,7 +83,7 @@ class KeysPort:
         key, text = keys.create(
             self.context.control,
             asked,
-            expires=keys.moment(until) if until else None,
+            expires=times.moment(until) if until else None,
             note=_text(body, "note"),
             by=asker.id,
         )
@@ -102,7 +102,7 @@ class KeysPort:
     def _rotated(self, request: Request, body: Mapping[str, Any]) -> Response:
         asker, key = self._chosen(request, "rotate an owner's key")
         _check_names(body, ("grace",))
-        grace = keys.span(_text(body, "grace") or "0")
+        grace = times.span(_text(body, "grace") or "0")
         key, text = keys.rotate(self.context.control, key.id, grace=grace, by=asker.id)
         return self._shown_once(key, text, 200)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode
@@ -15,7 +16,7 @@ from polyport.access import contracts, impact
 from polyport.descriptor.compare import compare, omds, published
 from polyport.errors import AccessError, NotFoundError, QueryError
 from polyport.model import LATEST
-from polyport.ports.contract_view import both_visible
+from polyport.ports.contract_view import both_visible, through
 from polyport.ports.http import VARY, guarded, json_body, pairs
 from polyport.ports.management import Operation
 from polyport.ports.query import once
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from polyport.access.contracts import Kept
+    from polyport.descriptor.types import DatasetMapping
     from polyport.model import Principal, Ref, Snapshot
     from polyport.ports.management import Content, ManagementContext
 
@@ -146,11 +148,11 @@ class ContractsPort:
         given = pairs(request)
         once(given, _QUERY)
         sides = _Sides(self.context, asker, purpose, self._chosen(asker, dict(given)))
-        old, new = sides.documents(dict(given))
+        old, new, mapping = sides.documents(dict(given))
         found = compare(old, new)
         now, books = datetime.now(UTC), (self.context.ledger, self.context.control)
         product = self.context.product
-        who = impact.broken(found.of("breaking"), old, product, books, now)
+        who = impact.broken(found.of("breaking"), old, product, books, now, mapping)
         told = impact.told(who, names=asker.steers(product.id))
         return JSONResponse(
             omds.document(found, more={"polyport.affected": told}), headers=_HEADERS
@@ -224,6 +226,17 @@ class ContractsPort:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One document of a comparison."""
+
+    document: Mapping[str, Any]
+    ref: Ref
+    """The snapshot that it held for."""
+    mapping: Mapping[str, DatasetMapping]
+    """Of its datasets over those of that snapshot."""
+
+
 class _Sides:
     """The two documents of a comparison, as the one who asks may read them."""
 
@@ -235,28 +248,35 @@ class _Sides:
         self.purpose = purpose
         self.kept = kept
 
-    def documents(self, given: Mapping[str, str]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The old and the new document: whole for the owner, for others what their policy shows of them."""
+    def documents(
+        self, given: Mapping[str, str]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, DatasetMapping]]:
+        """The old and the new document: whole for the owner, for others what their policy shows of them.
+
+        And the mapping of the old one over what is published.
+        """
         to = given.get("to") or CURRENT
-        new, new_from = self._current() if to == CURRENT else self._at(to)
+        new = self._current() if to == CURRENT else self._at(to)
         start = given.get("from")
         if start == CURRENT:
-            old, old_from = self._current()
+            old = self._current()
         elif start:
-            old, old_from = self._at(start)
+            old = self._at(start)
         else:
-            before = contracts.differing(self.kept, new)
-            old, old_from = before.document, self._snapshot_with(before)
+            old = self._with(contracts.differing(self.kept, new.document))
         if self.asker.owns(self.context.product.id):
-            return old, new
+            return old.document, new.document, old.mapping
         with ExitStack() as held:
             views = [
-                held.enter_context(self.context.open(self.asker, ref, purpose=self.purpose))
-                for ref in (old_from, new_from)
+                through(
+                    held.enter_context(self.context.open(self.asker, s.ref, purpose=self.purpose)),
+                    s.mapping,
+                )
+                for s in (old, new)
             ]
-            return both_visible((old, views[0]), (new, views[1]))
+            return *both_visible((old.document, views[0]), (new.document, views[1])), old.mapping
 
-    def _current(self) -> tuple[Mapping[str, Any], Ref]:
+    def _current(self) -> _Side:
         contract = self.context.product.contracts.get(self.kept[-1].id)
         if contract is None:
             raise NotFoundError(
@@ -264,11 +284,13 @@ class _Sides:
                 where=self.context.product.id,
                 fix=f"to={self.kept[-1].snapshot}",
             )
-        return contract.document, LATEST
+        return _Side(contract.document, LATEST, self.context.product.mapping(contract.id))
 
-    def _at(self, ref: Ref) -> tuple[Mapping[str, Any], Ref]:
-        found = contracts.at(self.kept, ref, self._snapshot)
-        return found.document, self._snapshot_with(found)
+    def _at(self, ref: Ref) -> _Side:
+        return self._with(contracts.at(self.kept, ref, self._snapshot))
+
+    def _with(self, kept: Kept) -> _Side:
+        return _Side(kept.document, self._snapshot_with(kept), kept.mapping)
 
     def _snapshot(self, ref: Ref) -> Snapshot:
         with self.context.open(self.asker, ref, purpose=self.purpose) as view:

@@ -88,8 +88,7 @@ def _product(sight: Sight) -> Node:
         "dcat:landingPage": [_ref(sight.base)],
         "dcat:version": spec.version,
         "dprod:outputPort": [
-            _ref(sight.part("port", p.context.spec.name))
-            for p in (*sight.served, *sight.listening)
+            _ref(sight.part("port", sight.label(p))) for p in (*sight.served, *sight.listening)
         ],
         "dprod:outputDataset": [_ref(sight.part("dataset", d)) for d in sight.datasets],
     })  # fmt: skip
@@ -138,10 +137,10 @@ def _service(sight: Sight, port: OutputPort) -> Node:
     spec = port.context.spec
     described = f"{sight.at(port)}/openapi.json" if spec.type == "rest" else ""
     return _filled({
-        "@id": sight.part("port", spec.name),
+        "@id": sight.part("port", sight.label(port)),
         "@type": "dcat:DataService",
-        "rdfs:label": spec.name,
-        "dct:title": f"{sight.product.name}: {spec.name}",
+        "rdfs:label": sight.label(port),
+        "dct:title": f"{sight.product.name}: {sight.label(port)}",
         "dct:description": spec.description,
         "dcat:version": spec.version,
         "dcat:endpointURL": [_ref(sight.at(port) + ("/" if isinstance(port, Served) else ""))],
@@ -159,13 +158,14 @@ def _resources(service: Node) -> Iterator[Node]:
 
 def _distributions(sight: Sight, port: Served) -> Iterator[Node]:
     """A file each where the port has files, else one a dataset."""
-    if sight.view is None:
+    view = sight.through(port)
+    if view is None:
         return
     if isinstance(port, Downloadable):
-        for file in port.downloads(sight.view):
+        for file in port.downloads(view):
             yield from _file(sight, port, file)
         return
-    for dataset in sight.datasets:
+    for dataset in view.datasets:
         address = f"{sight.at(port)}/{quote(dataset, safe='')}"
         yield _distribution(sight, port, (dataset, address, ""), [])
 
@@ -199,14 +199,15 @@ def _distribution(
     sight: Sight, port: Served, told: tuple[str, str, str], checksum: list[Node]
 ) -> Node:
     dataset, address, title = told
-    name = port.context.spec.name
+    name, mapping = sight.label(port), port.context.spec.mapping
+    today = mapping[dataset].source if mapping else dataset
     return _filled({
         "@id": f"{address}#distribution",
         "@type": "dcat:Distribution",
         "dct:title": f"{dataset}: {title or name}",
         "dcat:accessURL": [_ref(address)],
         "dcat:accessService": [_ref(sight.part("port", name))],
-        "dprod:isDistributionOf": [_ref(sight.part("dataset", dataset))],
+        "dprod:isDistributionOf": [_ref(sight.part("dataset", today))],
         "dct:conformsTo": _conforming(sight, dataset),
         "spdx:checksum": checksum,
     })  # fmt: skip

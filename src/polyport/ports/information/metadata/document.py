@@ -100,7 +100,7 @@ def _links(sight: Sight) -> Json:
         "up": {"href": "/"},
         "port": [_port_link(sight, port) for port in sight.served],
         "service-desc": [
-            {"href": f"{sight.context.base}{p.mount}/openapi.json", "name": p.context.spec.name}
+            {"href": f"{sight.context.base}{p.mount}/openapi.json", "name": sight.label(p)}
             for p in sight.served
             if p.context.spec.type == "rest" and sight.view
         ],
@@ -125,7 +125,7 @@ DOCUMENTS = (
 def _port_link(sight: Sight, port: Served) -> Json:
     spec = port.context.spec
     href = f"{sight.context.base}{port.mount}/"
-    return {"href": href, "name": spec.name, "title": spec.description}
+    return {"href": href, "name": sight.label(port), "title": spec.description}
 
 
 def _management(sight: Sight) -> Iterator[Json]:
@@ -143,8 +143,12 @@ def _first(port: ManagementPort) -> str:
 
 
 def _ports(sight: Sight) -> Json:
-    reached = {port.context.spec.name: port for port in (*sight.served, *sight.listening)}
-    outputs = [_port(sight, spec, reached.get(spec.name)) for spec in sight.product.outputs]
+    reached = {
+        (p.context.spec.name, p.context.spec.version): p for p in (*sight.served, *sight.listening)
+    }
+    outputs = [
+        _port(sight, spec, reached.get((spec.name, spec.version))) for spec in sight.product.outputs
+    ]
     inputs = [{"name": p.name, "type": p.type, "version": p.version} for p in sight.product.inputs]
     return {"input": inputs if sight.owner else [_named(i) for i in inputs], "output": outputs}
 
@@ -154,7 +158,6 @@ def _named(told: Json) -> Json:
 
 
 def _port(sight: Sight, spec: Port, port: OutputPort | None) -> Json:
-    dataset = sight.datasets[0] if sight.datasets else ""
     found: Json = {
         "name": spec.name,
         "type": spec.type,
@@ -164,7 +167,7 @@ def _port(sight: Sight, spec: Port, port: OutputPort | None) -> Json:
     }
     if port is not None:
         found["address"] = sight.at(port) + ("/" if isinstance(port, Served) else "")
-        if dataset:
+        for dataset in _first_seen(sight, port):
             found["clients"] = _snippets(sight, port, dataset)
     return found
 
@@ -185,12 +188,17 @@ def _snippets(sight: Sight, port: OutputPort, dataset: str) -> Json:
 
 def _clients(sight: Sight) -> Json:
     """For each served port the line that reads the first dataset."""
-    first = sight.datasets[:1]
     return {
-        p.context.spec.name: p.client_line(sight.at(p), d)
+        sight.label(p): p.client_line(sight.at(p), d)
         for p in (*sight.served, *sight.listening)
-        for d in first
+        for d in _first_seen(sight, p)
     }
+
+
+def _first_seen(sight: Sight, port: OutputPort) -> tuple[str, ...]:
+    """The first dataset that the asker sees through the port, if any, as the port calls it."""
+    view = sight.through(port)
+    return view.datasets[:1] if view else ()
 
 
 def _dataset(sight: Sight, name: str) -> Json:

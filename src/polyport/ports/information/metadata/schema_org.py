@@ -204,8 +204,13 @@ def _type(kind: str) -> str:
 
 
 def _files(sight: Sight) -> Iterator[tuple[str, Download]]:
+    """The address of each file that holds the columns of today: not those of older majors."""
     for port in sight.served:
-        if isinstance(port, Downloadable) and sight.view is not None:
+        if (
+            isinstance(port, Downloadable)
+            and sight.view is not None
+            and not port.context.spec.mapping
+        ):
             for file in port.downloads(sight.view):
                 yield sight.at(port) + file.path, file
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from polyport.ports.contract_view import visible
+from polyport.ports.contract_view import through, visible
 from polyport.ports.output import Listening, Served
 
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ class Sight:
         outputs = self.context.outputs
         return [p for p in outputs if isinstance(p, Listening) and p.context.spec.type in known]
 
+    def through(self, port: OutputPort) -> View | None:
+        """The view as the port shows it: an older major has datasets of its own."""
+        return None if self.view is None else through(self.view, port.context.spec.mapping)
+
+    def label(self, port: OutputPort) -> str:
+        """The port's name; with its major where several can be reached."""
+        spec = port.context.spec
+        reached = [p.context.spec.name for p in (*self.served, *self.listening)]
+        return f"{spec.name}@{spec.major}" if reached.count(spec.name) > 1 else spec.name
+
     def at(self, port: OutputPort) -> str:
         """The address of an output port, without a slash at its end."""
         if isinstance(port, Served):
@@ -82,14 +92,24 @@ class Sight:
         ports = (*self.product.outputs, *(self.product.inputs if self.owner else ()))
         for name in dict.fromkeys(port.contract_id for port in ports):
             found = self.product.contracts.get(name)
-            if found and (self.owner or any(o.name in self.datasets for o in found.objects)):
+            if found and (self.owner or self._seen(found)):
                 yield found
+
+    def _seen(self, contract: Contract) -> bool:
+        """Whether the asker sees anything of what the contract promises."""
+        view = self._through(contract)
+        return view is not None and any(o.name in view.datasets for o in contract.objects)
+
+    def _through(self, contract: Contract) -> View | None:
+        mapping = self.product.mapping(contract.id)
+        return None if self.view is None else through(self.view, mapping)
 
     def contract(self, contract: Contract) -> Mapping[str, Any]:
         """The contract's document as the asker may read it."""
-        if self.view is None or (self.owner and not self._promised(contract)):
+        view = self._through(contract)
+        if view is None or (self.owner and not self._promised(contract)):
             return contract.document
-        return visible(contract.document, self.view)
+        return visible(contract.document, view)
 
     def _promised(self, contract: Contract) -> bool:
         return any(port.contract_id == contract.id for port in self.product.outputs)
