@@ -70,6 +70,76 @@ def test_a_risky_change_under_the_same_version_is_a_warning(polyport, films, con
     assert not [d for d in polyport("check", films, "--json").json() if d["code"] == "PP229"]
 
 
+def renamed(films, contract, name="movies"):
+    """The contract with another id, and the product's ports with it."""
+    contract.write_text(contract.read_text().replace("id: films\n", f"id: {name}\n", 1))
+    odps = films / "dataproduct.odps.yaml"
+    odps.write_text(odps.read_text().replace("contractId: films", f"contractId: {name}"))
+    assert f"id: {name}\n" in contract.read_text()
+    assert f"contractId: {name}" in odps.read_text()
+
+
+def test_a_contract_that_changes_its_id_is_compared_with_what_was_behind_its_port(
+    polyport, films, contract
+):
+    without_title(films, contract)
+    renamed(films, contract)
+    found = polyport("check", films, "--json")
+    assert found.code == 2
+    (problem,) = [d for d in found.json() if d["code"] == "PP239"]
+    assert (
+        "`movies` 1.0.0 has 2 breaking changes since `films` 1.0.0 was published"
+        in (problem["message"])
+    )
+    labels = " ".join(place["label"] for place in problem["places"])
+    assert "films.title" in labels
+    assert "id" in labels
+    assert "PP239" in polyport("build", films).err
+    contract.write_text(contract.read_text().replace("version: 1.0.0", "version: 2.0.0"))
+    assert polyport("check", films).code == 0
+    assert polyport("build", films).code == 0
+    assert polyport("check", films).code == 0
+
+
+def test_another_id_alone_takes_a_new_major_version_too(polyport, films, contract):
+    renamed(films, contract)
+    (problem,) = [d for d in polyport("check", films, "--json").json() if d["code"] == "PP239"]
+    assert "1 breaking change since `films`" in problem["message"]
+
+
+def test_an_older_major_of_a_port_takes_its_contract_along_under_another_id(
+    polyport, films, contract
+):
+    """As docs/contracts.md has it: `films-v1` for the first major, `films` for the second."""
+    older = contract.with_name("films-v1.odcs.yaml")
+    text = contract.read_text()
+    older.write_text(text.replace("id: films\n", "id: films-v1\n", 1))
+    contract.write_text(text.replace("version: 1.0.0", "version: 2.0.0"))
+    odps = films / "dataproduct.odps.yaml"
+    port = "{name: rest, type: rest, version: 1.0.0, contractId: films}"
+    both = f"{port.replace('films', 'films-v1')}, {port.replace('1.0.0', '2.0.0')}"
+    assert port in odps.read_text()
+    odps.write_text(odps.read_text().replace(port, both))
+    columns = {
+        "films": "{id: id, title: title, released: released, studio: studio, cost: cost}",
+        "studios": "{studio: studio, films: films}",
+    }
+    mapping = ", ".join(f"{n}: {{from: {n}, columns: {c}}}" for n, c in columns.items())
+    settings = films / "polyport.yaml"
+    settings.write_text(
+        f'{settings.read_text()}\nports: {{"rest@1": {{mapping: {{{mapping}}}}}}}\n'
+    )
+    told = polyport("check", films, "--json")
+    assert not [d for d in told.json() if d["code"] in ("PP239", "PP229")], told.out
+    older.write_text(older.read_text().replace(f"      - {TITLE}\n", ""))
+    without = settings.read_text().replace(" title: title,", "")
+    settings.write_text(without)
+    told = polyport("check", films, "--json")
+    problems = [d for d in told.json() if d["code"] == "PP239"]
+    assert len(problems) == 1, told.out
+    assert "`films-v1` 1.0.0 has 1 breaking change since `films`" in problems[0]["message"]
+
+
 def test_check_makes_no_ledger(polyport, films, tmp_path):
     import shutil
 

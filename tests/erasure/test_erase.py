@@ -279,6 +279,34 @@ def test_other_datasets_are_named_or_everywhere(full):
     assert call("erase", "--prove", full, "--value", JANE)[0] == 0
 
 
+def test_what_was_not_named_is_suggested_the_personal_first(full):
+    contract = full / "contracts/people.odcs.yaml"
+    contract.write_text(
+        contract.read_text().replace(
+            "{name: about, logicalType: string,",
+            "{name: about, logicalType: string, tags: [personal-data],",
+        )
+    )
+    (full / "transform/notes.sql").write_text(
+        "SELECT 'see ' || person AS note, person AS about FROM checked WHERE city = 'Rome'"
+    )
+    write_people(full, people(f"4,{JANE},Rome,30", f"5,{JANE} Smith,Rome,30"))
+    build(full)
+    _, (told,) = erase_jane(full, yes=False)
+    notes = {"dataset": "notes", "rows": 2}
+    assert told["suggested"] == [
+        {**notes, "column": "about", "personal": True},
+        {**notes, "column": "note", "personal": False},
+        {"dataset": "people", "column": "person", "rows": 1, "personal": False},  # Smith
+    ]
+    code, out, _ = call("erase", "people", full, "--value", JANE, "--column", "person")
+    assert "not named: notes.about, personal data by its contract: 2 rows mention it" in out
+    assert """--with "notes: about = '...'" """ in out
+    code, (told,) = erase_jane(full, "--also", f"{JANE} Smith", "--everywhere")
+    assert [(s["dataset"], s["column"]) for s in told["suggested"]] == []
+    assert code == 0
+
+
 def test_another_dataset_by_its_own_filter(full):
     write_people(full, people(f"4,{JANE},Rome,30"))
     build(full)

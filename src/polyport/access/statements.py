@@ -98,15 +98,17 @@ def aggregate(  # noqa: PLR0913 - one argument a clause
     having: Expression | None,
     order: Sequence[Order],
     limit: int | None,
+    first: int,
     taken: Mapping[str, Any],
 ) -> tuple[str, dict[str, Any]]:
-    """`SELECT group, measures FROM dataset GROUP BY ...`, and its parameters."""
+    """`SELECT group, measures FROM dataset GROUP BY ...`, and its parameters. `first`: of so many rows; 0: all."""
     if not group and not measures:
         raise QueryError("an aggregate needs a group or a measure")
     params = dict(taken)
     keys = [quote(g) for g in group]
     shown = ", ".join((*keys, *(f"{m.sql} AS {quote(m.label)}" for m in measures)))
-    inner = f"SELECT {shown} FROM {quote(dataset)}"
+    rows = f"(SELECT * FROM {quote(dataset)} LIMIT {int(first)})" if first else quote(dataset)
+    inner = f"SELECT {shown} FROM {rows}"
     inner += f" WHERE {to_sql(where, params)}" if where is not None else ""
     inner += f" GROUP BY {', '.join(keys)}" if keys else ""
     conditions = [to_sql(having, params)] if having is not None else []

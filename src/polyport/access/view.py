@@ -239,8 +239,11 @@ class View:
         order: Sequence[Order] = (),
         limit: int | None = None,
         spare: int = 0,
+        first: int = 0,
     ) -> pa.RecordBatchReader:
         """One row a group: its `group` columns, then the measures. `having` and `order` name either.
+
+        `first`: only so many rows count, whichever come first; 0: all.
 
         Raises:
             NotFoundError, AccessError, QueryError, SizeError: As `scan`.
@@ -260,6 +263,7 @@ class View:
             having=having,
             order=order,
             limit=limit,
+            first=first,
             taken=self._params(dataset),
         )
         read = tuple(dict.fromkeys((*group, *measured)))

@@ -232,6 +232,7 @@ def _previewed(product: Product, found: Preview) -> dict[str, Any]:
         "values": found.values,
         "rows": found.rows,
         "found": _survey(found.survey),
+        "suggested": [asdict(one) for one in found.suggested],
         "ok": True,
     }
 
@@ -246,6 +247,7 @@ def _erased(product: Product, outcome: Outcome) -> dict[str, Any]:
         "readers": outcome.readers,
         "still_to_do_at": outcome.foreign,
         "proof": _survey(outcome.survey),
+        "suggested": [asdict(one) for one in outcome.suggested],
         "ok": outcome.done,
     }
 
@@ -277,9 +279,11 @@ def _show(told: Mapping[str, Any]) -> None:
     if "found" in told:
         _show_found("  now held by", told["found"]["held_by"])
         _show_looked(told["found"])
+        _show_suggested(told["suggested"])
     if "proof" in told:
         _show_found(console.bad("  still held by"), told["proof"]["held_by"])
         _show_looked(told["proof"])
+        _show_suggested(told.get("suggested", ()))
         if told["ok"]:
             console.say(console.good("  no kept byte holds it"))
 
@@ -300,6 +304,18 @@ def _show_looked(survey: Mapping[str, Any]) -> None:
         console.say(console.warning(f"  still to do: held by product {', '.join(others)}, too"))
     looked = f"{console.plural(survey['files'], 'file')}, {console.size(survey['bytes'])}"
     console.say(console.dim(f"  looked through {looked}"))
+
+
+def _show_suggested(found: Sequence[Mapping[str, Any]]) -> None:
+    """What was not named."""
+    for one in found[:SHOWN]:
+        marked = ", personal data by its contract" if one["personal"] else ""
+        place = f"{one['dataset']}.{one['column']}"
+        mentions = "row mentions it" if one["rows"] == 1 else "rows mention it"
+        console.say(
+            console.warning(f"  not named: {place}{marked}: {one['rows']:,} {mentions};")
+            + f" --with \"{one['dataset']}: {one['column']} = '...'\" lets them go, too"
+        )
 
 
 def _say_next(mesh: Mesh, owner: Product, products: Sequence[Product], *, done: bool) -> None:

@@ -31,7 +31,7 @@ def metrics(folder: Path, since: datetime | None, as_json: bool) -> None:
     day = since.date() if since else None
     with one_product(folder) as product:
         found = sums.use(product.ledger, product.spec.id, day)
-        ports = sums.split(found, "port")
+        ports = {one["port"]: one for one in sums.split(found, "port")}
         costs = sums.costs(product.ledger, product.spec.id, product.stored, day)
         if as_json:
             console.say_json(

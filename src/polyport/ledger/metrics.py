@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from polyport.ledger.usage import BUCKETS
+from polyport.model import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,9 @@ By: TypeAlias = Literal["day", "port", "consumer", "dataset", "column"]
 Row: TypeAlias = "Mapping[str, Any]"
 FIRST_ERROR = 400
 """HTTP status."""
+PORT = "port:"
+"""How a principal is called that is a port which pushes."""
+_PREVIEW = f"{OWNER.id} as "
 _ALL = 1_000_000
 _PLACES = {
     "day": "day",
@@ -54,30 +58,51 @@ def totals(found: Use) -> dict[str, Any]:
 
 
 def users(found: Use) -> set[str]:
-    """Who asked or read, as far as it is known."""
-    return {row["principal"] for rows in (found.requests, found.reads) for row in rows} - {""}
+    """Who asked or read, as far as it is known: not a port that pushes, and the owner as somebody else is the owner."""
+    rows = (*found.requests, *found.reads, *found.columns)
+    return {_user(row) for row in rows} - {""}
 
 
-def split(found: Use, by: By) -> dict[str, dict[str, Any]]:
-    """The same, for each value of `by`. Requests name no dataset, so by dataset there are reads only.
+def _user(row: Row) -> str:
+    name: str = row.get("user", row["principal"])
+    if name.startswith(PORT):
+        return ""
+    return OWNER.id if name.startswith(_PREVIEW) else name
 
-    By column (`dataset.column`) there is how often it was read, by how many, and when last.
+
+def split(found: Use, *by: By) -> list[dict[str, Any]]:
+    """The same for each value of `by`, or for each combination that there is: `{"day": ..., "consumer": ..., sums}`.
+
+    Requests name no dataset, so by dataset there are reads only. By column (of a dataset; by port there is none) it is
+    how often it was read, by how many, and when last.
     """
-    if by == "column":
-        return _columns(found.columns)
-    place = _PLACES[by]
-    requests = [] if by == "dataset" else found.requests
-    names = sorted({row[place] for rows in (requests, found.reads) for row in rows})
-    made = {}
-    for name in names:
-        one = Use(
-            [r for r in requests if r[place] == name],
-            [r for r in found.reads if r[place] == name],
-            (),
-        )
-        asked = {} if by == "dataset" else _asked(one.requests)
-        made[name] = {**asked, **_read(one.reads), "active_users": len(users(one))}
+    if "column" in by:
+        return _columns(found.columns, by)
+    reads_only = "dataset" in by
+    requests = () if reads_only else found.requests
+    asked, read = _grouped(requests, by), _grouped(found.reads, by)
+    keys = sorted({*asked, *read})
+    grouped = {key: Use(asked.get(key, ()), read.get(key, ()), ()) for key in keys}
+    return [
+        {
+            **dict(zip(by, key, strict=True)),
+            **({} if reads_only else _asked(one.requests)),
+            **_read(one.reads),
+            "active_users": len(users(one)),
+        }
+        for key, one in grouped.items()
+    ]
+
+
+def _grouped(rows: Iterable[Row], by: Sequence[By]) -> dict[tuple[str, ...], list[Row]]:
+    made: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        made.setdefault(_key(row, by), []).append(row)
     return made
+
+
+def _key(row: Row, by: Sequence[By]) -> tuple[str, ...]:
+    return tuple(row[_PLACES[each]] for each in by)
 
 
 def costs(
@@ -141,18 +166,21 @@ def _read(reads: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    made: dict[str, dict[str, Any]] = {}
-    for name in sorted({(r["dataset"], r["column"]) for r in rows}):
-        mine = [r for r in rows if (r["dataset"], r["column"]) == name]
-        made[".".join(name)] = {
-            "dataset": name[0],
-            "column": name[1],
+def _columns(rows: Sequence[Row], by: Sequence[By]) -> list[dict[str, Any]]:
+    parts: list[By] = [
+        *(each for each in by if each not in ("dataset", "column")),
+        "dataset",
+        "column",
+    ]
+    return [
+        {
+            **dict(zip(parts, key, strict=True)),
             "reads": _sum(mine, "reads"),
-            "active_users": len({r["principal"] for r in mine}),
-            "last_at": max(r["last_at"] for r in mine),
+            "active_users": len(users(Use((), (), mine))),
+            "last_at": max(row["last_at"] for row in mine),
         }
-    return made
+        for key, mine in sorted(_grouped(rows, parts).items())
+    ]
 
 
 def _sum(rows: Sequence[Row], name: str) -> int:

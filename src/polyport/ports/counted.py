@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from polyport.ledger import Ledger
     from polyport.model import Principal
 
+OK = 200
 _NOTED = "polyport.principal"
 
 
@@ -43,18 +44,19 @@ class Counted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and record."""
-        started, status, size, download = time.perf_counter(), 500, 0, False
+        started, status, size, file, ended = time.perf_counter(), 500, 0, False, False
 
         async def watched(message: Message) -> None:
-            nonlocal status, size, download
+            nonlocal status, size, file, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if self.link:
                     message = {**message, "headers": [*message["headers"], (b"link", self.link)]}
-                download = status in (200, 206) and _whole_file(message)
+                file = scope.get("method") == "GET" and status == OK and _is_file(message)
             else:
                 size += len(message.get("body", b""))
             await send(message)
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
             await self.app(scope, receive, watched)
@@ -68,12 +70,12 @@ class Counted:
                     status=status,
                     bytes=size,
                     seconds=time.perf_counter() - started,
-                    download=download,
+                    download=file and ended,
                 )
             )
 
 
-def _whole_file(message: Message) -> bool:
+def _is_file(message: Message) -> bool:
     return any(
         name.lower() == b"content-disposition" and value.startswith(b"attachment")
         for name, value in message["headers"]

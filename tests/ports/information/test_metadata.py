@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
@@ -22,6 +23,8 @@ from polyport.ports.information.metadata.turtle import turtle
 from polyport.server import create_app
 from polyport.testing.asgi import Client
 
+counting = sys.modules["polyport.ports.information.metadata.statistics"]
+"""The package gives a function of that name."""
 _spec = importlib.util.spec_from_file_location("shared", Path(__file__).parents[2] / "shared.py")
 _shared = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_shared)
@@ -195,6 +198,48 @@ def test_statistics_are_kept(client, mesh):
     before = len(mesh.product("a").results._kept)
     client.get(f"{BASE}/metadata/statistics")
     assert len(mesh.product("a").results._kept) == before > 0
+
+
+def test_a_large_dataset_is_sampled_and_says_so(client, monkeypatch):
+    monkeypatch.setattr(counting, "LARGE", 2)
+    monkeypatch.setattr(counting, "SAMPLE", 2)
+    found = client.get(f"{BASE}/metadata/statistics").json()["rows"]
+    assert (found["rows"], found["complete"]) == (3, True)
+    assert found["sampled"] == {"rows": 2, "which": "the first that are read"}
+    assert (found["columns"]["id"]["filled"], found["columns"]["id"]["fill"]) == (2, 1.0)
+    assert found["columns"]["id"]["distinct"] == 2
+
+
+def test_what_is_not_counted_in_time_says_so_and_is_there_the_next_time(mesh, monkeypatch):
+    """Each column takes a second of the two that there are; what was counted is not counted again."""
+    client = Client(create_app([mesh.product("b")]))
+    now, asked = [0.0], []
+
+    def slow(view, dataset, measures, first=0):
+        key = (dataset, tuple(m.name for m in measures))
+        now[0] += 1.0 if key not in asked and measures[0].column else 0.0
+        asked.append(key)
+        return real(view, dataset, measures, first)
+
+    real = counting._one
+    monkeypatch.setattr(counting, "_one", slow)
+    monkeypatch.setattr(counting, "SMALL", 0)
+    monkeypatch.setattr(counting, "SECONDS", 0.5)
+    monkeypatch.setattr(counting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def states():
+        (found,) = client.get("/products/b/metadata/statistics").json().values()
+        late = [n for n, c in found["columns"].items() if c.get("missing")]
+        assert all("filled" in c for n, c in found["columns"].items() if n not in late)
+        assert found["complete"] is not bool(late)
+        return len(late)
+
+    first = states()
+    assert first > 0
+    assert states() == first - 1
+    for _ in range(first):
+        states()
+    assert states() == 0
 
 
 def test_identifiers_do_not_depend_on_the_address(mesh):

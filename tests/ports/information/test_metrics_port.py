@@ -62,11 +62,16 @@ def test_sums_over_anything_are_the_totals_and_the_exposition_parses(tmp_path_fa
             ledger.record_read(one)
         found = metrics.use(ledger, "films")
         totals = metrics.totals(found)
-        for by in ("day", "port", "consumer"):
-            parts = metrics.split(found, by).values()
+        for by in (("day",), ("port",), ("consumer",), ("day", "port", "consumer")):
+            parts = metrics.split(found, *by)
+            assert len({tuple(p[b] for b in by) for p in parts}) == len(parts)
             assert {n: sum(p[n] for p in parts) for n in SUMMED} == {n: totals[n] for n in SUMMED}
-        datasets = metrics.split(found, "dataset").values()
-        assert sum(p["rows"] for p in datasets) == totals["rows"] == sum(r.rows for r in read)
+        for by in (("dataset",), ("day", "dataset"), ("port", "dataset", "consumer")):
+            datasets = metrics.split(found, *by)
+            assert sum(p["rows"] for p in datasets) == totals["rows"] == sum(r.rows for r in read)
+        told = sum(len(r.columns) for r in read if r.outcome != "denied")
+        for by in (("column",), ("day", "consumer", "column")):
+            assert sum(p["reads"] for p in metrics.split(found, *by)) == told
         assert totals["requests"] == len(asked)
         assert totals["errors"] == sum(r.status >= 400 for r in asked)
         told = samples(exposed([("films", ledger, lambda: 7)]).body.decode())
@@ -111,6 +116,73 @@ def test_json_tells_use_and_cost(client):
     columns = client.get("/products/films/metrics?by=column").json()["values"]
     assert {(c["dataset"], c["column"]) for c in columns} >= {("films", "title"), ("films", "cost")}
     assert client.get("/products/films/metrics?since=2999-01-01").json()["totals"]["requests"] == 0
+
+
+def test_the_history_is_told_in_any_combination(client):
+    for role in ("partner; studio=Fox", ""):
+        client.get("/products/films/rest/v1/films", headers={"polyport-role": role} if role else {})
+    found = client.get("/products/films/metrics?by=day,consumer,dataset,column").json()
+    assert found["by"] == "day,consumer,dataset,column"
+    assert {"day", "consumer", "dataset", "column", "reads", "active_users", "last_at"} == set(
+        found["values"][0]
+    )
+    assert ("owner", "films", "title") in {
+        (v["consumer"], v["dataset"], v["column"]) for v in found["values"]
+    }
+    daily = client.get("/products/films/metrics?by=day,port").json()["values"]
+    assert any(v["port"] == "rest" and v["requests"] and v["rows"] for v in daily)
+
+
+def test_a_consumer_sees_itself_and_the_others_as_one_in_any_combination(client):
+    partner = {"polyport-role": "partner; studio=Fox"}
+    client.get("/products/films/rest/v1/films", headers=partner)
+    client.get("/products/films/rest/v1/films")
+    values = client.get("/products/films/metrics?by=port,consumer", headers=partner).json()[
+        "values"
+    ]
+    assert {v["consumer"] for v in values} == {"owner as partner", "(others)"}
+    values = client.get("/products/films/metrics?by=consumer,column", headers=partner).json()[
+        "values"
+    ]
+    assert values
+    assert {v["column"] for v in values} == {"id", "title", "cost"}
+
+
+@pytest.mark.parametrize("by", ["", "who", "day,day", "day,,port", "port,column", "day,who"])
+def test_what_is_not_counted_is_not_offered(client, by):
+    assert client.get(f"/products/films/metrics?by={by}").status_code == 400
+
+
+def test_a_port_that_pushes_and_the_owners_previews_are_no_users(tmp_path):
+    ledger = Ledger(tmp_path / "l.sqlite")
+    try:
+        for name in ("ann", "port:files", "owner", "owner as partner", "owner as analyst", ""):
+            ledger.record_read(Read(DAY, "films", "rest", name, "", "s", "a", ("x",), 1, 1, 0.1))
+        found = metrics.use(ledger, "films")
+        assert metrics.users(found) == {"ann", "owner"}
+        assert metrics.totals(found)["active_users"] == 2
+        assert metrics.split(found, "column")[0]["active_users"] == 2
+    finally:
+        ledger.close()
+
+
+def test_a_download_is_a_whole_file_that_was_sent_to_its_end(tmp_path):
+    with make_product(tmp_path / "films", "files") as made:
+        client = Client(create_app([made]))
+        address = "/products/films/files/v1/films.csv"
+
+        def downloads():
+            return client.get("/products/films/metrics").json()["totals"]["downloads"]
+
+        assert client.get(address).status_code == 200
+        assert downloads() == 1
+        etag = client.get(address).headers["etag"]
+        assert downloads() == 2
+        assert client.get(address, headers={"range": "bytes=0-9"}).status_code == 206
+        assert client.get(address, headers={"if-none-match": etag}).status_code == 304
+        assert client.send("HEAD", address).status_code == 200
+        assert client.get("/products/films/files/v1/none.csv").status_code == 404
+        assert downloads() == 2
 
 
 def test_openmetrics_of_product_and_node_parse(client):

@@ -14,6 +14,7 @@ from polyport.errors import ConfigurationError, NotFoundError, StoreError
 from polyport.pipeline.erasure import books, clean
 from polyport.pipeline.erasure.find import Entity, Rewriting, count, find
 from polyport.pipeline.erasure.pieces import UnreadableError
+from polyport.pipeline.erasure.suggest import suggest
 from polyport.pipeline.erasure.survey import PLANS, survey
 from polyport.pipeline.erasure.tombstones import Hashing, Marks, Stone, load
 from polyport.pipeline.erasure.types import Outcome, Preview, Request, Target
@@ -38,7 +39,8 @@ def preview(scene: Scene, request: Request) -> Preview:
         NotFoundError, ConfigurationError, QueryError: As `find`.
     """
     entity = find(scene, request)
-    return Preview(len(entity.values), count(scene, entity), survey(scene, Values(entity.values)))
+    looked = survey(scene, Values(entity.values))
+    return Preview(len(entity.values), count(scene, entity), looked, suggest(scene, entity))
 
 
 def erase(scene: Scene, request: Request) -> Outcome:
@@ -128,6 +130,7 @@ def _go(scene: Scene, name: str, entity: Entity) -> Outcome:
         readers=readers,
         foreign=tuple(p.context.spec.name for p in scene.pushed if not isinstance(p, Keeping)),
         survey=survey(scene, seeker),
+        suggested=suggest(scene, entity),
     )
     _record(scene, name, entity, outcome)
     if not readers:  # all that an erasure does is done, whatever the proof found

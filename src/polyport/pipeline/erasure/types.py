@@ -93,6 +93,18 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A column that mentions who is looked for in rows that were not named."""
+
+    dataset: str
+    column: str
+    rows: int
+    """In the kept snapshot that has most of them."""
+    personal: bool
+    """Whether a contract classifies it (other than public or internal), or tags it or its dataset as personal data."""
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What an erasure would do."""
 
@@ -101,6 +113,8 @@ class Preview:
     rows: Mapping[int, Mapping[str, int]]
     """Snapshot -> dataset -> rows that would go."""
     survey: Survey
+    suggested: tuple[Suggestion, ...] = ()
+    """What was not named, the personal first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,8 @@ class Outcome:
     foreign: tuple[str, ...] = ()
     """Ports that wrote elsewhere and cannot take it back: theirs is still to do."""
     survey: Survey = field(default_factory=lambda: Survey(0, 0, ()))
+    suggested: tuple[Suggestion, ...] = ()
+    """What was not named, the personal first."""
 
     @property
     def done(self) -> bool:

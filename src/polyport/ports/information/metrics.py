@@ -24,7 +24,7 @@ from polyport.model import OWNER_ROLE, PLATFORM_ROLE
 from polyport.ports.http import VARY, HttpError, guarded, negotiate, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from prometheus_client import Metric
     from starlette.requests import Request
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from polyport.access.identity import Identify
     from polyport.ledger import Ledger
-    from polyport.ledger.metrics import By, Use
+    from polyport.ledger.metrics import By, Row, Use
     from polyport.model import Principal
     from polyport.ports.management import Content, ManagementContext
 
@@ -68,42 +68,30 @@ class MetricsPort:
             return exposed([(context.product.id, context.ledger, context.stored)])
         since, by = _asked(request)
         found = metrics.use(context.ledger, context.product.id, since)
-        split = metrics.split(found, by)
+        shown = found
         if not principal.steers(context.product.id):
-            split = self._shown(found, split, by, principal, purpose)
+            shown = self._shown(found, by, principal, purpose)
         body = {
             "product": context.product.id,
             "since": since.isoformat() if since else None,
             "totals": metrics.totals(found),
             "costs": metrics.costs(context.ledger, context.product.id, context.stored, since),
-            "by": by,
-            "values": [{by: name, **values} for name, values in split.items()],
+            "by": ",".join(by),
+            "values": metrics.split(shown, *by),
         }
         return JSONResponse(body, headers=_HEADERS)
 
-    def _shown(
-        self,
-        found: Use,
-        split: Mapping[str, dict[str, Any]],
-        by: By,
-        principal: Principal,
-        purpose: str,
-    ) -> dict[str, dict[str, Any]]:
+    def _shown(self, found: Use, by: Sequence[By], principal: Principal, purpose: str) -> Use:
         """What a consumer may see: itself and all others as one; of the data only what it may see."""
-        if by == "consumer":
-            mine = {n: v for n, v in split.items() if n == principal.id}
-            rest = metrics.Use(
-                [r for r in found.requests if r["principal"] != principal.id],
-                [r for r in found.reads if r["principal"] != principal.id],
-                (),
-            )
-            return {**mine, _OTHERS: metrics.totals(rest)}
-        if by in ("day", "port"):
-            return dict(split)
+        made = metrics.Use(*(_anonymous(rows, principal.id) for rows in _parts(found)))
+        if not {"dataset", "column"} & set(by):
+            return made
         seen = self._seen(principal, purpose)
-        if by == "dataset":
-            return {n: v for n, v in split.items() if n in seen}
-        return {n: v for n, v in split.items() if v["column"] in seen.get(v["dataset"], ())}
+        return metrics.Use(
+            [],
+            [r for r in made.reads if r["dataset"] in seen],
+            [r for r in made.columns if r["column"] in seen.get(r["dataset"], ())],
+        )
 
     def _seen(self, principal: Principal, purpose: str) -> dict[str, list[str]]:
         try:
@@ -114,19 +102,34 @@ class MetricsPort:
             return {name: view.schema(name).names for name in view.datasets}
 
 
-def _asked(request: Request) -> tuple[date | None, By]:
+def _parts(found: Use) -> tuple[Sequence[Row], ...]:
+    return found.requests, found.reads, found.columns
+
+
+def _anonymous(rows: Sequence[Row], me: str) -> list[Row]:
+    """The rows of all but `me` as those of one; who they are is counted, and not told."""
+    return [
+        row if row["principal"] == me else {**row, "principal": _OTHERS, "user": row["principal"]}
+        for row in rows
+    ]
+
+
+def _asked(request: Request) -> tuple[date | None, tuple[By, ...]]:
     given = dict(pairs(request))
     for name in given:
         if name not in ("since", "by"):
             raise QueryError(f"the parameter {name!r} is not known", fix="known: since, by")
-    by, known = given.get("by", "day"), get_args(metrics.By)
-    if by not in known:
-        raise QueryError(f"by={by!r} is not offered", fix=f"one of: {', '.join(known)}")
+    by, known = tuple(given.get("by", "day").split(",")), get_args(metrics.By)
+    if not set(by) <= set(known) or len(set(by)) < len(by):
+        named = ",".join(by)[:60]
+        raise QueryError(f"by={named!r} is not offered", fix=f"some of: {', '.join(known)}")
+    if {"port", "column"} <= set(by):
+        raise QueryError("columns are not counted by port", fix="by=port,dataset, or by=column")
     try:
         since = date.fromisoformat(given["since"]) if "since" in given else None
     except ValueError:
         raise QueryError(f"{given['since']!r} is no day", fix="since=2026-01-31") from None
-    return since, cast("By", by)
+    return since, cast("tuple[By, ...]", by)
 
 
 Metered = tuple[str, "Ledger", "Callable[[], int]"]
@@ -191,7 +194,8 @@ class _Sums(Collector):
         )
         for product, ledger, size in self.products:
             found = metrics.use(ledger, product)
-            for port, values in metrics.split(found, "port").items():
+            for values in metrics.split(found, "port"):
+                port = values["port"]
                 for name, family in counters.items():
                     family.add_metric((product, port), values[name])
                 bounds = [str(b) for b in BUCKETS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import pyarrow.types as pt
 from polyport.access import Measure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from polyport.access import View
@@ -18,61 +21,98 @@ if TYPE_CHECKING:
     from polyport.ports.information.metadata.sight import Sight
 
 LARGE = 5_000_000
-"""Rows beyond which distinct values are not counted: that takes memory, the rest does not."""
+"""Rows beyond which the columns are counted over a sample."""
+SAMPLE = 1_000_000
+"""Rows of a sample."""
+SMALL = 100_000
+"""Rows up to which all columns are counted at once; beyond, one by one, so that the time can be kept."""
+SECONDS = 5.0
+"""What one answer may take; looked at between columns. What is not reached is there the next time."""
 EXAMPLES = 3
 _SAMPLE = 20
 _OPEN = ("", "public", "internal")
 
 
 def statistics(sight: Sight) -> dict[str, Any]:
-    """Dataset -> rows, and for each column fill, distinct values, least, greatest, unit and examples."""
+    """Dataset -> rows, and for each column fill, distinct values, least, greatest, unit and examples.
+
+    What could not be counted within `SECONDS` says so. What was counted is kept with the snapshot and the policy class,
+    so an answer goes on where the last one ended.
+    """
     if sight.view is None:
         return {}
-    return {name: _dataset(sight, sight.view, name) for name in sight.datasets}
+    until = time.monotonic() + SECONDS
+    return {name: _dataset(sight, sight.view, name, until) for name in sight.datasets}
 
 
-def _dataset(sight: Sight, view: View, dataset: str) -> dict[str, Any]:
-    """One aggregate counts the rows, one all the rest; both are kept with the snapshot and the policy class."""
+def _dataset(sight: Sight, view: View, dataset: str, until: float) -> dict[str, Any]:
     schema, masked = view.schema(dataset), view.masked(dataset)
+    if time.monotonic() > until:
+        late = {name: {"type": kind, **_LATE} for name, kind, _, _ in sight.columns(dataset)}
+        return {"rows": None, "complete": False, "columns": late}
     rows = _one(view, dataset, [Measure("count", name="rows")])["rows"]
+    first = SAMPLE if rows > LARGE else 0
     measures = [
-        measure
-        for at, field in enumerate(schema)
-        for measure in _measures(at, field, masked=field.name in masked, many=rows > LARGE)
+        _measures(at, field, masked=field.name in masked) for at, field in enumerate(schema)
     ]
-    found = _one(view, dataset, measures)
+    found = _counted(view, dataset, measures, first, until, at_once=rows <= SMALL)
     sample = view.scan(dataset, limit=_SAMPLE).read_all()
     columns = {}
     for at, (name, kind, said, how) in enumerate(sight.columns(dataset)):
-        filled = found[f"{at}_count"]
+        filled = found.get(f"{at}_count")
+        if filled is None:
+            columns[name] = {"type": kind, **_LATE}
+            continue
         counted = {
             "type": kind,
             "filled": filled,
-            "fill": round(filled / rows, 6) if rows else None,
+            "fill": round(filled / (first or rows), 6) if rows else None,
             **{word: plain(found[f"{at}_{word}"]) for word in _WORDS if f"{at}_{word}" in found},
         }
         more = {"masked": how} if how else {**_unit(said), "examples": _examples(said, sample, at)}
         columns[name] = {**counted, **more}
-    return {"rows": rows, "columns": columns}
+    sampled = {"sampled": {"rows": first, "which": "the first that are read"}} if first else {}
+    complete = len(found) == sum(map(len, measures))
+    return {"rows": rows, "complete": complete, **sampled, "columns": columns}
 
 
+def _counted(
+    view: View,
+    dataset: str,
+    measures: Sequence[list[Measure]],
+    first: int,
+    until: float,
+    *,
+    at_once: bool,
+) -> dict[str, Any]:
+    """The measures of each column, as far as the time goes."""
+    parts = [[m for column in measures for m in column]] if at_once else measures
+    found: dict[str, Any] = {}
+    for part in parts:
+        if time.monotonic() > until:
+            break
+        found |= _one(view, dataset, part, first)
+    return found
+
+
+_LATE: dict[str, Any] = {"missing": "not computed in time; ask again"}
 _WORDS = ("distinct", "min", "max")
 
 
-def _measures(at: int, field: pa.Field, *, masked: bool, many: bool) -> list[Measure]:
+def _measures(at: int, field: pa.Field, *, masked: bool) -> list[Measure]:
     """Names are numbers: a column may be called anything."""
     found = [Measure("count", field.name, f"{at}_count")]
     if pt.is_nested(field.type):
         return found
-    if not many:
-        found.append(Measure("count_distinct", field.name, f"{at}_distinct"))
+    found.append(Measure("count_distinct", field.name, f"{at}_distinct"))
     if not masked and not pt.is_binary(field.type) and not pt.is_large_binary(field.type):
         found += [Measure("min", field.name, f"{at}_min"), Measure("max", field.name, f"{at}_max")]
     return found
 
 
-def _one(view: View, dataset: str, measures: list[Measure]) -> dict[str, Any]:
-    found: list[dict[str, Any]] = view.aggregate(dataset, measures=measures).read_all().to_pylist()
+def _one(view: View, dataset: str, measures: list[Measure], first: int = 0) -> dict[str, Any]:
+    reader = view.aggregate(dataset, measures=measures, first=first)
+    found: list[dict[str, Any]] = reader.read_all().to_pylist()
     return found[0]
 
 
