@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ from polyport.expression import quote
 from polyport.model import Dataset, Files, Query, Relation, Snapshot
 from polyport.pipeline.folders import safe
 from polyport.pipeline.quality import aside, measure
-from polyport.pipeline.quality.checks import Duplicates, Orphans, Rows
+from polyport.pipeline.quality.checks import Duplicates, Rows
 from polyport.pipeline.quality.compile import compile_checks
 from polyport.pipeline.quality.types import Candidate
 from polyport.pipeline.shape import sql_type
@@ -83,7 +83,7 @@ class FailingRows:
             raise NotFoundError(
                 f"the run {run!r} published nothing, and its rows were not kept",
                 where=self.product.id,
-                fix="build again; what rules set aside is kept",
+                fix="the report names up to five of them; what was set aside is kept",
             )
         return self.store.snapshot(self.product.id, found.snapshot)
 
@@ -236,8 +236,4 @@ def _breaking(check: Check) -> Breaking | None:
             again = f"SELECT {keys} FROM {name} WHERE {filled} GROUP BY {keys} HAVING count(*) > 1"
             sql = f"SELECT * FROM {name} WHERE {filled} AND ({keys}) IN ({again})"
             return Breaking(check.dataset, columns, sql, groups=True)
-        case Orphans(link):
-            sql = f"SELECT _from.* FROM {name} AS _from {measure.orphaned(check.how)}"
-            found = Breaking(check.dataset, link.columns, sql)
-            return replace(found, other=link.to_dataset, other_columns=link.to_columns)
     return None

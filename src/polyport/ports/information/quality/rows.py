@@ -35,7 +35,6 @@ NO_POLICY = (
 FILTERED = "your roles do not show these rows"
 UNFIT = "your roles do not show these rows, or cannot be applied to them"
 SECRET = "(not told: it may speak of what you do not see)"  # noqa: S105 - what is said in place of a reason
-_OF_ROWS = ("library", "schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +279,7 @@ class Finder:
 
     def _listable(self, result: RuleResult) -> bool:
         """Whether single rows break it that can be asked for: they are in a snapshot, and its words are told."""
-        if self.report.stops or not result.rows_failing or result.kind not in _OF_ROWS:
+        if self.report.stops or not result.rows_failing or result.kind != "library":
             return False
         return self.sight.values or (self.sight.seen is not None and self.sight.says(result))
 
