@@ -138,8 +138,13 @@ class FailingRows:
             if path.name in by_rules:
                 yield _File(path, by_rules[path.name], by_rules[path.name])
             else:
-                step = by_steps.get(path.name, path.stem)
-                yield _File(path, f"cleanse/{step}", self._published_by(run, step))
+                yield self._by_step(path, by_steps.get(path.name, ""), run)
+
+    def _by_step(self, path: Path, step: str, run: Run) -> _File:
+        """What a step refused; else of a dataset that no contract promises any more, which no policy speaks of."""
+        if not step:
+            return _File(path, path.stem.removesuffix(f"-{run.id}"), "")
+        return _File(path, f"cleanse/{step}", self._published_by(run, step))
 
     def _published_by(self, run: Run, step: str) -> str:
         """The dataset that the cleanse step's table became as it was in that run; empty where there is none.

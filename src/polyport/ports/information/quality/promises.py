@@ -106,7 +106,8 @@ def promises(product: DataProduct, evidence: Evidence) -> list[Promise]:
 
 def told(promise: Promise, sight: Sight) -> Promise | None:
     """The promise as a viewer may be told it; None where it may not."""
-    said = f"{promise.dataset} {promise.target}"
+    why = promise.reason if not promise.column else ""  # with a column it is replaced below
+    said = f"{promise.dataset} {promise.property} {promise.target} {why}"
     if not sight.names_nothing_hidden(said) or not (
         sight.seen is None or not promise.dataset or sight.sees(promise.dataset)
     ):
