@@ -39,9 +39,6 @@ class Breaking:
     sql: str
     """A SELECT of whole rows, over the datasets by name."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    other: str = ""
-    """Another dataset that it looks at, all of whose rows it needs."""
-    other_columns: tuple[str, ...] = ()
     groups: bool = False
     """Whether it gives more rows than the rule counts: all that are alike, not those alone that repeat another."""
 
@@ -141,25 +138,17 @@ def untold(view: View, wanted: Breaking) -> str:
         return "you see nothing of the dataset"
     if not plain(view, wanted.dataset).issuperset(wanted.columns):
         return "the rule looks at columns that you do not see as they are"
-    if wanted.other and not _all_of(view, wanted):
-        return f"the rule looks at all of {wanted.other}, of which you see a part"
     return ""
-
-
-def _all_of(view: View, wanted: Breaking) -> bool:
-    return (
-        wanted.other in view.datasets
-        and view.whole(wanted.other)
-        and plain(view, wanted.other).issuperset(wanted.other_columns)
-    )
 
 
 def page(
     view: View, dataset: str, breaking: Breaking | None = None, *, limit: int, offset: int = 0
 ) -> pa.Table:
-    """Rows of a dataset (where given: those that break a rule) in one order: by its key, then by what else is seen."""
+    """Rows of a dataset (where given: those that break a rule) in one order: what is alike, its key, the rest."""
     shown = view.schema(dataset)
-    first = [name for name in view.dataset(dataset).key if name in shown.names]
+    alike = breaking.columns if breaking and breaking.groups else ()
+    keys = (*alike, *view.dataset(dataset).key)
+    first = [name for name in dict.fromkeys(keys) if name in shown.names]
     rest = [f.name for f in shown if f.name not in first and not pt.is_nested(f.type)]
     order = ", ".join(f"{quote(name)} NULLS LAST" for name in (*first, *rest))
     ordered = f" ORDER BY {order}" if order else ""
@@ -186,6 +175,5 @@ def _read(
     columns: tuple[str, ...],
     limit: int,
 ) -> pa.Table:
-    also = (breaking.other,) if breaking and breaking.other else ()
     params = breaking.params if breaking else {}
-    return view.select(dataset, (sql, params), columns=columns, also=also, limit=limit).read_all()
+    return view.select(dataset, (sql, params), columns=columns, limit=limit).read_all()

@@ -315,10 +315,9 @@ class View:
         statement: tuple[str, Mapping[str, Any]],
         *,
         columns: Sequence[str],
-        also: Sequence[str] = (),
         limit: int | None = None,
     ) -> pa.RecordBatchReader:
-        """Rows of a SELECT of the product's own, never of a consumer's, over what is seen of some datasets by name.
+        """Rows of a SELECT of the product's own, never of a consumer's, over what is seen of a dataset, by its name.
 
         Metered as a read of `columns` of `dataset`. `limit`: the most rows that it can give.
 
@@ -327,9 +326,6 @@ class View:
             QueryError: It names a column that is not seen.
         """
         relations = {dataset: self._secure(dataset)[0]}
-        for at, name in enumerate(also):
-            if name != dataset:
-                relations[name] = statements.renamed(self._secure(name)[0], f"o{at}")
         return self._metered(dataset, tuple(columns), statement, relations, self._most(limit, 0))
 
     def whole(self, dataset: str) -> bool:

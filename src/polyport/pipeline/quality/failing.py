@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow.parquet as pq
@@ -14,7 +14,7 @@ from polyport.expression import quote
 from polyport.model import Dataset, Files, Query, Relation, Snapshot
 from polyport.pipeline.folders import safe
 from polyport.pipeline.quality import aside, measure
-from polyport.pipeline.quality.checks import Duplicates, Orphans, Rows
+from polyport.pipeline.quality.checks import Duplicates, Rows
 from polyport.pipeline.quality.compile import compile_checks
 from polyport.pipeline.quality.types import Candidate
 from polyport.pipeline.shape import sql_type
@@ -83,7 +83,7 @@ class FailingRows:
             raise NotFoundError(
                 f"the run {run!r} published nothing, and its rows were not kept",
                 where=self.product.id,
-                fix="build again; what rules set aside is kept",
+                fix="the report names up to five of them; what was set aside is kept",
             )
         return self.store.snapshot(self.product.id, found.snapshot)
 
@@ -138,8 +138,13 @@ class FailingRows:
             if path.name in by_rules:
                 yield _File(path, by_rules[path.name], by_rules[path.name])
             else:
-                step = by_steps.get(path.name, path.stem)
-                yield _File(path, f"cleanse/{step}", self._published_by(run, step))
+                yield self._by_step(path, by_steps.get(path.name, ""), run)
+
+    def _by_step(self, path: Path, step: str, run: Run) -> _File:
+        """What a step refused; else of a dataset that no contract promises any more, which no policy speaks of."""
+        if not step:
+            return _File(path, path.stem.removesuffix(f"-{run.id}"), "")
+        return _File(path, f"cleanse/{step}", self._published_by(run, step))
 
     def _published_by(self, run: Run, step: str) -> str:
         """The dataset that the cleanse step's table became as it was in that run; empty where there is none.
@@ -236,8 +241,4 @@ def _breaking(check: Check) -> Breaking | None:
             again = f"SELECT {keys} FROM {name} WHERE {filled} GROUP BY {keys} HAVING count(*) > 1"
             sql = f"SELECT * FROM {name} WHERE {filled} AND ({keys}) IN ({again})"
             return Breaking(check.dataset, columns, sql, groups=True)
-        case Orphans(link):
-            sql = f"SELECT _from.* FROM {name} AS _from {measure.orphaned(check.how)}"
-            found = Breaking(check.dataset, link.columns, sql)
-            return replace(found, other=link.to_dataset, other_columns=link.to_columns)
     return None

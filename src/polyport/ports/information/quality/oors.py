@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def _document(
             "runID": report.run,
             "vendor": "polyport",
         },
-        "results": [_result(r, report.at, address) for r in results],
+        "results": _numbered([_result(r, report.at, address) for r in results]),
     }
     if contract is not None:
         made["contract"] = {
@@ -59,6 +60,16 @@ def _document(
             "version": contract.version,
         }
     return made
+
+
+def _numbered(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same with ids that differ: rules whose words are not told are called alike."""
+    seen: Counter[str] = Counter()
+    for each in results:
+        name = each["id"]
+        seen[name] += 1
+        each["id"] = name if seen[name] == 1 else f"{name}-{seen[name]}"
+    return results
 
 
 def _result(result: RuleResult, at: datetime, address: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -29,6 +31,7 @@ GRACE = 0.05
 _REPORTS, _RUNS = 30, 1_000
 _FAULT = 500
 """HTTP status from which on the product was not available."""
+_FAULTY = "too many requests were answered 5xx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,8 @@ def promises(product: DataProduct, evidence: Evidence) -> list[Promise]:
 
 def told(promise: Promise, sight: Sight) -> Promise | None:
     """The promise as a viewer may be told it; None where it may not."""
-    said = f"{promise.dataset} {promise.target}"
+    why = promise.reason if not promise.column else ""  # with a column it is replaced below
+    said = f"{promise.dataset} {promise.property} {promise.target} {why}"
     if not sight.names_nothing_hidden(said) or not (
         sight.seen is None or not promise.dataset or sight.sees(promise.dataset)
     ):
@@ -221,33 +225,36 @@ def _retention(sla: SlaProperty, evidence: Evidence) -> Found:
 
 
 def _availability(sla: SlaProperty, evidence: Evidence) -> Found:
-    share = _faultless(evidence)
-    if share is None:
-        return "not measured", "", f"nobody asked in the last {DAYS} days"
-    kept = share >= _percent(sla)
-    return _kept(kept), f"{share:.6g} % of requests in {DAYS} days", _unless(kept, "answered 5xx")
+    faults = _faults(evidence)
+    if faults is None:
+        return _UNASKED
+    return _requests(100 - faults, kept=100 - faults >= _percent(sla))
 
 
 def _error_rate(sla: SlaProperty, evidence: Evidence) -> Found:
-    share = _faultless(evidence)
-    if share is None:
-        return "not measured", "", f"nobody asked in the last {DAYS} days"
-    kept = 100 - share <= _percent(sla)
-    return _kept(kept), f"{100 - share:.6g} % of requests in {DAYS} days", _unless(kept, "5xx")
+    faults = _faults(evidence)
+    if faults is None:
+        return _UNASKED
+    return _requests(faults, kept=faults <= _percent(sla))
 
 
-def _faultless(evidence: Evidence) -> float | None:
-    """The percentage of requests that the product did not fail to answer; None where there were none."""
+def _requests(share: Fraction, *, kept: bool) -> Found:
+    measured = f"{float(share):.6g} % of requests in {DAYS} days"
+    return ("kept", measured, "") if kept else ("broken", measured, _FAULTY)
+
+
+def _faults(evidence: Evidence) -> Fraction | None:
+    """The percentage of requests that the product failed to answer (5xx), exactly; None where there were none."""
     asked = sum(row["requests"] for row in evidence.requests)
     faults = sum(r["requests"] for r in evidence.requests if int(r["status"]) >= _FAULT)
-    return (asked - faults) * 100 / asked if asked else None
+    return Fraction(faults * 100, asked) if asked else None
 
 
-def _percent(sla: SlaProperty) -> float:
+def _percent(sla: SlaProperty) -> Fraction:
     text, unit = str(sla.value).strip(), sla.unit.strip().lower()
     try:
-        found = float(text.removesuffix("%"))
-    except ValueError:
+        found = Fraction(Decimal(text.removesuffix("%").strip()))
+    except (ArithmeticError, ValueError):
         raise QualityError(f"{text!r} is no percentage", fix="value: 99.5, unit: percent") from None
     if unit not in ("", "%", "percent", "percentage") or not 0 <= found <= 100:  # noqa: PLR2004
         raise QualityError(f"{_said(sla)!r} is no percentage", fix="value: 99.5, unit: percent")
@@ -283,14 +290,6 @@ def _day(sla: SlaProperty) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _kept(kept: bool) -> Status:
-    return "kept" if kept else "broken"
-
-
-def _unless(kept: bool, why: str) -> str:
-    return "" if kept else why
-
-
 def lasting(length: timedelta) -> str:
     """`40 minutes`, `26 hours`, `12 days`: in the largest unit of which there are two."""
     seconds = max(int(length.total_seconds()), 0)
@@ -304,6 +303,7 @@ def _minute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
+_UNASKED: Found = ("not measured", "", f"nobody asked in the last {DAYS} days")
 _AGES = frozenset({"latency", "ly", "freshness", "datafreshness"})
 _Target: TypeAlias = "Callable[[SlaProperty], str]"
 _Judge: TypeAlias = "Callable[[SlaProperty, Evidence], Found]"
@@ -319,11 +319,11 @@ def _for(sla: SlaProperty) -> str:
 
 
 def _least(sla: SlaProperty) -> str:
-    return f"at least {_percent(sla):g} %"
+    return f"at least {float(_percent(sla)):g} %"
 
 
 def _most(sla: SlaProperty) -> str:
-    return f"at most {_percent(sla):g} %"
+    return f"at most {float(_percent(sla)):g} %"
 
 
 def _from(sla: SlaProperty) -> str:

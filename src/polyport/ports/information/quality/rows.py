@@ -35,7 +35,6 @@ NO_POLICY = (
 FILTERED = "your roles do not show these rows"
 UNFIT = "your roles do not show these rows, or cannot be applied to them"
 SECRET = "(not told: it may speak of what you do not see)"  # noqa: S105 - what is said in place of a reason
-_OF_ROWS = ("library", "schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +201,11 @@ class Finder:
 
     def _let_in(self) -> None:
         """Whoever sees nothing at all is told why, and that goes on record as for every read."""
+        if self.sight.seen or self.sight.values:
+            return
         with self.context.open(self.principal, purpose=self.purpose) as view:
-            if not view.datasets:
-                for name in view.snapshot.datasets:
-                    view.schema(name)
+            for name in view.snapshot.datasets:
+                view.schema(name)
 
     # What was set aside
 
@@ -217,10 +217,9 @@ class Finder:
         return self.sight.seen is None or not kept.dataset or self.sight.sees(kept.dataset)
 
     def _title(self, kept: SetAside) -> str:
-        by_step = kept.name != kept.dataset
-        step = kept.name.partition("/")[2]
-        if not by_step:
-            return f"{kept.dataset}: set aside by rules of its contract"
+        first, slash, step = kept.name.partition("/")
+        if kept.name == kept.dataset or not slash:
+            return f"{first}: set aside by rules of its contract"
         if kept.dataset or self.sight.seen is None or self.sight.whole:
             return f"{step}: refused by the cleansing step"
         return "refused by a cleansing step"
@@ -280,7 +279,7 @@ class Finder:
 
     def _listable(self, result: RuleResult) -> bool:
         """Whether single rows break it that can be asked for: they are in a snapshot, and its words are told."""
-        if self.report.stops or not result.rows_failing or result.kind not in _OF_ROWS:
+        if self.report.stops or not result.rows_failing or result.kind != "library":
             return False
         return self.sight.values or (self.sight.seen is not None and self.sight.says(result))
 
