@@ -69,7 +69,7 @@ class Measure:
         return f"{self.function}({quote(self.column)})"
 
 
-def scan(  # noqa: PLR0913 - one argument a clause
+def scan(
     dataset: str,
     columns: Sequence[str],
     *,
@@ -89,7 +89,7 @@ def scan(  # noqa: PLR0913 - one argument a clause
     return sql, {k: v for k, v in params.items() if k not in taken}
 
 
-def aggregate(  # noqa: PLR0913 - one argument a clause
+def aggregate(
     dataset: str,
     group: Sequence[str],
     measures: Sequence[Measure],

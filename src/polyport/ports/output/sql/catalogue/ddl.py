@@ -21,7 +21,7 @@ _KEY_COLUMNS = 32
 _COLUMNS = 1600
 _ROLE = "consumer"
 """For users whose names PostgreSQL keeps for itself."""
-_SYSTEM_COLUMNS = frozenset("tableoid ctid xmin xmax cmin cmax".split())
+_SYSTEM_COLUMNS = frozenset(["tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"])
 _SETTINGS = {
     "default_transaction_read_only": "on",
     "default_transaction_isolation": "repeatable read",
@@ -37,12 +37,16 @@ PREPARE: tuple[str, ...] = (
     "REVOKE ALL ON DATABASE postgres FROM PUBLIC",
     "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
     "REVOKE USAGE ON LANGUAGE plpgsql, sql FROM PUBLIC",
-    "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"
-    f" WHERE proname ~ '^({FORBIDDEN.pattern})$'"
-    " LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$",
-    "CREATE FUNCTION pg_catalog.polyport_rows() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$"
-    " BEGIN RAISE EXCEPTION 'one statement cannot ask for rows of datasets and for the catalogue'"
-    " USING ERRCODE = 'feature_not_supported', HINT = 'ask for them in two statements'; END $$",
+    (
+        "DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc"
+        f" WHERE proname ~ '^({FORBIDDEN.pattern})$'"
+        " LOOP EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f); END LOOP; END $$"
+    ),
+    (
+        "CREATE FUNCTION pg_catalog.polyport_rows() RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$"
+        " BEGIN RAISE EXCEPTION 'one statement cannot ask for rows of datasets and for the catalogue'"
+        " USING ERRCODE = 'feature_not_supported', HINT = 'ask for them in two statements'; END $$"
+    ),
 )
 """For the template of all catalogues, each on one line: takes from everybody what no reader of a catalogue needs.
 

@@ -65,7 +65,7 @@ class Keeper:
         given = {**self.settings, "unix_socket_directories": str(home)}
         options = [part for k, v in given.items() for part in ("-c", f"{k}={v}")]
         with (home / "log").open("ab") as log:
-            self.servers[said["name"]] = subprocess.Popen(  # noqa: S603
+            self.servers[said["name"]] = subprocess.Popen(
                 [str(self.bin / "postgres"), "-D", str(home), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -108,7 +108,7 @@ class Keeper:
             path.chmod(0o755)
 
     def _run(self, command: list[str], text: str = "") -> str:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command,
             input=text.encode(),
             stdout=subprocess.PIPE,
@@ -116,7 +116,7 @@ class Keeper:
             check=False,
             **self._as_user(),
         )
-        out = done.stdout.decode(errors="replace")
+        out: str = done.stdout.decode(errors="replace")
         if done.returncode:
             raise OSError(f"{command[0]} failed: {out[-2000:]}")
         return out
@@ -164,7 +164,8 @@ def main() -> None:
                 {"init": keeper.init, "start": keeper.start, "stop": keeper.stop}[said["do"]](said)
             except OSError as error:
                 answer = {"error": str(error)}
-            print(json.dumps(answer), flush=True)
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
     finally:
         keeper.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -106,7 +107,7 @@ def _unicode(kind: str, text: str, escape: str) -> Token:
 
 def _character(code: str) -> str:
     number = int(code, 16)
-    return chr(number) if number <= 0x10FFFF else "\ufffd"
+    return chr(number) if number <= sys.maxunicode else "\ufffd"
 
 
 def _after_comment(sql: str, at: int) -> int:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from polyport.ports.output.sql.catalogue.servers import Servers
-    from polyport.ports.output.sql.catalogue.types import Catalogue, CatalogueSession, Message, Table
+    from polyport.ports.output.sql.catalogue.types import (
+        Catalogue,
+        CatalogueSession,
+        Message,
+        Table,
+    )
 
 _log = logging.getLogger(__name__)
 _SECONDS = 30.0
@@ -48,7 +53,9 @@ class PostgresCatalogue:
     def note(self) -> str:
         """Empty as long as PostgreSQL can be started."""
         failed = self._servers.failed.strip().splitlines()
-        return f"PostgreSQL cannot be started ({failed[-1]}): {self._instead.note}" if failed else ""
+        return (
+            f"PostgreSQL cannot be started ({failed[-1]}): {self._instead.note}" if failed else ""
+        )
 
     def open(self, database: str, user: str, sees: Sequence[Table]) -> CatalogueSession:
         """A conversation with the catalogue of `user`."""

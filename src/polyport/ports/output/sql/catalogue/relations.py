@@ -13,17 +13,91 @@ if TYPE_CHECKING:
 _SPECIAL = frozenset({"extract", "substring", "trim", "overlay", "position", "normalize"})
 """Functions with FROM between their arguments."""
 _ENDS = frozenset(
-    "select where group order having limit offset fetch union intersect except window for returning set values"
-    " qualify".split()
+    [
+        "select",
+        "where",
+        "group",
+        "order",
+        "having",
+        "limit",
+        "offset",
+        "fetch",
+        "union",
+        "intersect",
+        "except",
+        "window",
+        "for",
+        "returning",
+        "set",
+        "values",
+        "qualify",
+    ]
 )
 """Words that end a FROM clause."""
 _MODIFIERS = frozenset({"only", "lateral"})
 _TABLE_AFTER = frozenset({"", "(", "union", "all", "except", "intersect", "distinct"})
 _WORDS = frozenset(
-    "select from where and or not in as on using join inner left right full cross natural lateral only when then else"
-    " case end is like ilike similar between any some all exists distinct values order by group having limit offset"
-    " union intersect except with recursive materialized over filter within array row cast into returning partition"
-    " table fetch window".split()
+    [
+        "select",
+        "from",
+        "where",
+        "and",
+        "or",
+        "not",
+        "in",
+        "as",
+        "on",
+        "using",
+        "join",
+        "inner",
+        "left",
+        "right",
+        "full",
+        "cross",
+        "natural",
+        "lateral",
+        "only",
+        "when",
+        "then",
+        "else",
+        "case",
+        "end",
+        "is",
+        "like",
+        "ilike",
+        "similar",
+        "between",
+        "any",
+        "some",
+        "all",
+        "exists",
+        "distinct",
+        "values",
+        "order",
+        "by",
+        "group",
+        "having",
+        "limit",
+        "offset",
+        "union",
+        "intersect",
+        "except",
+        "with",
+        "recursive",
+        "materialized",
+        "over",
+        "filter",
+        "within",
+        "array",
+        "row",
+        "cast",
+        "into",
+        "returning",
+        "partition",
+        "table",
+        "fetch",
+        "window",
+    ]
 )
 """Words before a parenthesis that do not make it a call."""
 

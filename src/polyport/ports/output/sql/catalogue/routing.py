@@ -30,21 +30,76 @@ FORBIDDEN = re.compile(
 
 _QUERY = frozenset({"select", "with", "values", "table"})
 _FUNCTIONS = frozenset(
-    "version current_database current_schema current_schemas current_setting set_config session_user format_type"
-    " obj_description col_description shobj_description to_regclass to_regtype to_regproc to_regprocedure to_regoper"
-    " to_regoperator to_regnamespace to_regrole to_regcollation inet_server_addr inet_server_port inet_client_addr"
-    " inet_client_port txid_current txid_current_if_assigned has_table_privilege has_schema_privilege"
-    " has_database_privilege has_column_privilege has_any_column_privilege has_function_privilege"
-    " has_language_privilege has_sequence_privilege has_server_privilege has_tablespace_privilege has_type_privilege"
-    " has_parameter_privilege has_foreign_data_wrapper_privilege row_security_active icu_unicode_version"
-    " unicode_version".split()
+    [
+        "version",
+        "current_database",
+        "current_schema",
+        "current_schemas",
+        "current_setting",
+        "set_config",
+        "session_user",
+        "format_type",
+        "obj_description",
+        "col_description",
+        "shobj_description",
+        "to_regclass",
+        "to_regtype",
+        "to_regproc",
+        "to_regprocedure",
+        "to_regoper",
+        "to_regoperator",
+        "to_regnamespace",
+        "to_regrole",
+        "to_regcollation",
+        "inet_server_addr",
+        "inet_server_port",
+        "inet_client_addr",
+        "inet_client_port",
+        "txid_current",
+        "txid_current_if_assigned",
+        "has_table_privilege",
+        "has_schema_privilege",
+        "has_database_privilege",
+        "has_column_privilege",
+        "has_any_column_privilege",
+        "has_function_privilege",
+        "has_language_privilege",
+        "has_sequence_privilege",
+        "has_server_privilege",
+        "has_tablespace_privilege",
+        "has_type_privilege",
+        "has_parameter_privilege",
+        "has_foreign_data_wrapper_privilege",
+        "row_security_active",
+        "icu_unicode_version",
+        "unicode_version",
+    ]
 )
 _REG = frozenset(
-    "regclass regtype regproc regprocedure regoper regoperator regnamespace regrole regcollation regconfig"
-    " regdictionary".split()
+    [
+        "regclass",
+        "regtype",
+        "regproc",
+        "regprocedure",
+        "regoper",
+        "regoperator",
+        "regnamespace",
+        "regrole",
+        "regcollation",
+        "regconfig",
+        "regdictionary",
+    ]
 )
 _BARE = frozenset(
-    "current_user session_user user current_role current_catalog current_schema system_user".split()
+    [
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+        "current_catalog",
+        "current_schema",
+        "system_user",
+    ]
 )
 _DISCARD = frozenset({"all", "plans", "sequences", "temp", "temporary"})
 _FIXED = {
@@ -94,7 +149,7 @@ def judge(sql: str, datasets: Collection[str]) -> Ruling:
     if first in {"show", "reset"}:
         return _show(said)
     if first == "discard":
-        return Ruling(mine=len(said) == 2 and said[1].text in _DISCARD)  # noqa: PLR2004
+        return Ruling(mine=len(said) == 2 and said[1].text in _DISCARD)
     return Ruling(mine=first == "unlisten")
 
 
@@ -148,13 +203,13 @@ def _refused_call(said: Sequence[Token]) -> Ruling | None:
 
 def _set_config(arguments: Sequence[Token]) -> Ruling:
     """Only names and values that are written out are known to be harmless."""
-    if len(arguments) < 2 or arguments[1].text != ",":  # noqa: PLR2004
+    if len(arguments) < 2 or arguments[1].text != ",":
         return _refuse("0A000", "set_config needs the setting's name as a plain string")
     name = arguments[0]
     if name.kind != "string" or not name.plain:
         return _refuse("0A000", "set_config needs the setting's name as a plain string")
     setting = name.text.lower()
-    literal = len(arguments) > 3 and arguments[2].plain and arguments[3].text == ","  # noqa: PLR2004
+    literal = len(arguments) > 3 and arguments[2].plain and arguments[3].text == ","
     if setting in _FIXED and not (literal and arguments[2].kind == "string"):
         return _refuse("0A000", f"set_config needs the value of {setting} as a plain string")
     return _setting(setting, arguments[2].text if literal else "")

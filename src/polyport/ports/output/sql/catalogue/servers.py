@@ -78,9 +78,7 @@ class Server:
 class Servers:
     """All servers of a node. For any thread."""
 
-    def __init__(
-        self, programs: Programs, user: tuple[int, int] | None, *, most: int
-    ) -> None:
+    def __init__(self, programs: Programs, user: tuple[int, int] | None, *, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._talk = threading.Lock()
@@ -207,9 +205,9 @@ class Servers:
 
 def _folder(user: tuple[int, int] | None) -> Path:
     made = Path(tempfile.mkdtemp(prefix="polyport-"))
-    if len(str(made)) > 80:  # noqa: PLR2004 - a socket's address has at most 107 bytes
+    if len(str(made)) > 80:
         made.rmdir()
-        made = Path(tempfile.mkdtemp(prefix="polyport-", dir="/tmp"))  # noqa: S108
+        made = Path(tempfile.mkdtemp(prefix="polyport-", dir="/tmp"))
     if user:
         shutil.chown(made, *user)
     return made
@@ -227,7 +225,7 @@ def _keeper(
         "group": gid,
         "settings": _SETTINGS,
     }
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), json.dumps(said)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
