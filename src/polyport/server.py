@@ -278,7 +278,7 @@ def serve(
     Raises:
         ConfigurationError: Others can reach it, and nobody can log in; the address or TLS cannot be used.
     """
-    import uvicorn
+    import uvicorn  # noqa: PLC0415 - the server is needed by one command only
 
     at = at or Listening()
     identify = identify or login(products, at)
@@ -308,8 +308,8 @@ def check_address(at: Listening) -> None:
     if at.certificate:
         _check_certificate(at.certificate, at.certificate_key)
     host, port = at.host, at.port
-    import errno
-    import socket
+    import errno  # noqa: PLC0415
+    import socket  # noqa: PLC0415
 
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -325,7 +325,7 @@ def check_address(at: Listening) -> None:
 
 
 def _check_certificate(certificate: Path, key: Path | None) -> None:
-    import ssl
+    import ssl  # noqa: PLC0415
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")

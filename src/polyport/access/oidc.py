@@ -301,8 +301,8 @@ def _refused(reason: str) -> AuthenticationError:
 
 def _library() -> Any:
     try:
-        import cryptography
-        import jwt
+        import cryptography  # noqa: F401, PLC0415 - an extra
+        import jwt  # noqa: PLC0415
     except ImportError:
         raise MissingExtraError(
             "tokens of OpenID Connect need the extra 'oidc'", fix="pip install 'polyport[oidc]'"

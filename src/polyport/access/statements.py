@@ -69,7 +69,7 @@ class Measure:
         return f"{self.function}({quote(self.column)})"
 
 
-def scan(
+def scan(  # noqa: PLR0913 - one argument a clause
     dataset: str,
     columns: Sequence[str],
     *,
@@ -89,7 +89,7 @@ def scan(
     return sql, {k: v for k, v in params.items() if k not in taken}
 
 
-def aggregate(
+def aggregate(  # noqa: PLR0913 - one argument a clause
     dataset: str,
     group: Sequence[str],
     measures: Sequence[Measure],

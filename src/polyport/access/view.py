@@ -173,7 +173,7 @@ class View:
         """Column -> how it is masked, in words, for those that are."""
         return self._secure(dataset)[1]
 
-    def scan(
+    def scan(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
         dataset: str,
         *,
@@ -214,7 +214,7 @@ class View:
         )
         return self._run(dataset, shown, (sql, params), most)
 
-    def aggregate(
+    def aggregate(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
         dataset: str,
         *,

@@ -36,7 +36,7 @@ COMMANDS = {
 class Commands(LazyGroup):
     """All commands, with a help of their own."""
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Usage and summaries, without importing a command."""
         formatter.write("Data products from a folder: build, check, publish, serve.\n\n")
         formatter.write(f"{click.style('Usage:', bold=True)} polyport COMMAND [OPTIONS] [DIR]\n\n")

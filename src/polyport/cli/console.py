@@ -94,7 +94,7 @@ def plural(count: int, noun: str) -> str:
 def size(count: float) -> str:
     """`1.4 MB`."""
     for unit in ("B", "KB", "MB"):
-        if count < 1000:
+        if count < 1000:  # noqa: PLR2004 - decimal units
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
@@ -105,7 +105,7 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1e15 else repr(value)
+        return f"{value:,.6g}" if abs(value) < 1e15 else repr(value)  # noqa: PLR2004 - no digits beyond
     if isinstance(value, Decimal):
         return f"{value:,}"
     if isinstance(value, dict | list):
@@ -222,7 +222,7 @@ def _padded(text: str, width: int, *, right: bool) -> str:
 def _fit(widths: list[int], room: int) -> list[int]:
     """Narrow the widest columns until all fit."""
     room -= 2 * (len(widths) - 1)
-    while sum(widths) > room and max(widths, default=0) > 8:
+    while sum(widths) > room and max(widths, default=0) > 8:  # noqa: PLR2004 - below, a column says nothing
         widest = widths.index(max(widths))
         widths[widest] -= 1
     return widths

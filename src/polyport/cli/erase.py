@@ -193,7 +193,7 @@ def _work(
     return told
 
 
-def _resume(product: Product, *, values: Sequence[str], wait: int) -> dict[str, Any]:
+def _resume(product: Product, *, values: Sequence[str], wait: int) -> dict[str, Any]:  # noqa: ARG001
     from polyport.pipeline import erasure
 
     scene = product.erasing()
@@ -202,7 +202,7 @@ def _resume(product: Product, *, values: Sequence[str], wait: int) -> dict[str, 
     return ended[-1] if ended else {"product": product.spec.id, "resumed": 0, "ok": True}
 
 
-def _prove(product: Product, *, values: Sequence[str], wait: int) -> dict[str, Any]:
+def _prove(product: Product, *, values: Sequence[str], wait: int) -> dict[str, Any]:  # noqa: ARG001
     from polyport.pipeline import erasure
 
     return _proved(product, erasure.prove(product.erasing(), tuple(values)))

@@ -43,7 +43,7 @@ def list_(folder: Path, as_json: bool) -> None:
 @click.argument("text")
 @folder_argument
 @json_option
-def answer(id: str, text: str, folder: Path, as_json: bool) -> None:
+def answer(id: str, text: str, folder: Path, as_json: bool) -> None:  # noqa: A002 - as it is called
     """Answer the feedback ID with TEXT, as the owner of the product in DIR."""
     from polyport.access import feedback
     from polyport.model import OWNER
@@ -68,4 +68,4 @@ def _show(each: Feedback) -> None:
             console.say(f"  {name}{console.cell(text)}")
 
 
-list = list_
+list = list_  # noqa: A001 - commands stand under their own names

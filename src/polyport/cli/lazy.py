@@ -29,11 +29,11 @@ class LazyGroup(click.Group):
         super().__init__(*args, **given)
         self.found = found
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """See click."""
         return list(self.found)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
         """See click; an unknown name gets a suggestion."""
         if cmd_name not in self.found:
             near = get_close_matches(cmd_name, self.found, 1)
@@ -44,7 +44,7 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, meant.attribute or cmd_name)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The summaries, without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, each.summary) for name, each in self.found.items()])

@@ -147,7 +147,7 @@ def _starred(tree: exp.Select, shown: exp.Expr, depth: int) -> tuple[Named, ...]
     """The columns of `*` where it stands alone for one common table expression or subquery."""
     source = tree.args.get("from_")
     plain = isinstance(shown, exp.Star) and not any(shown.args.values())
-    if not plain or source is None or tree.args.get("joins") or depth > 20:
+    if not plain or source is None or tree.args.get("joins") or depth > 20:  # noqa: PLR2004
         return None
     inner: Any = source.this
     if isinstance(inner, exp.Table) and not inner.db and not inner.args.get("pivots"):

@@ -95,7 +95,7 @@ def did_you_mean(name: str, known: Iterable[str], *, what: str = "one of") -> st
     names = list(known)
     if near := nearest(name, names):
         return f"did you mean `{near}`?"
-    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    listed = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")  # noqa: PLR2004
     return f"{what}: {listed}" if names else ""
 
 

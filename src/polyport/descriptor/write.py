@@ -12,7 +12,7 @@ _BASE: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 class _Dumper(_BASE):  # type: ignore[misc]
     """Lists indented under their key; text of several lines as a block where YAML can hold it so; no anchors."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
 
 

@@ -36,7 +36,7 @@ _NESTS = re.compile(r"^[ \t-]{200,}", re.MULTILINE)
 class Loader(_BASE):  # type: ignore[misc]
     """PyYAML's safe loader without timestamps and without numbers to base 60 (`10:30` is a time)."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own name
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _DROPPED]
         for first, resolvers in _BASE.yaml_implicit_resolvers.items()
     }

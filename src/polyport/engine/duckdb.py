@@ -201,7 +201,7 @@ class DuckDBEngine:
         return cursor
 
     def _register(self, scheme: str) -> None:
-        import fsspec
+        import fsspec  # noqa: PLC0415 - only for tables that lie on an object store
 
         if not self._connection.filesystem_is_registered(scheme):
             self._connection.register_filesystem(fsspec.filesystem(scheme))

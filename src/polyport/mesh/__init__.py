@@ -178,7 +178,7 @@ class Mesh:
 
 def _normal(folder: Path | str) -> Path:
     """Without `..`; links are not followed: a linked product belongs to the mesh that links it."""
-    return Path(os.path.abspath(folder))
+    return Path(os.path.abspath(folder))  # noqa: PTH100 - Path.absolute keeps `..`, Path.resolve follows links
 
 
 def reads(product: Product) -> set[str]:

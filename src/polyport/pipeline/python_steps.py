@@ -204,8 +204,8 @@ def run_ibis(
         TransformError: The step's own code failed, or gave something else than it says.
     """
     try:
-        import ibis
-        import ibis.formats.pyarrow
+        import ibis  # noqa: PLC0415 - optional and heavy
+        import ibis.formats.pyarrow  # noqa: PLC0415 - needs a package that ibis alone does not bring
     except ImportError as error:
         raise MissingExtraError(
             "ibis is not installed", where=code.where, fix="pip install 'polyport[ibis]'"

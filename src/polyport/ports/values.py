@@ -111,7 +111,7 @@ def read(text: str, data_type: pa.DataType, what: str) -> Any:
     try:
         return _READERS[name](text, data_type)
     except (ValueError, ArithmeticError):  # also decimal's: an exponent beyond any limit
-        shown = text if len(text) <= 60 else text[:60] + "..."
+        shown = text if len(text) <= 60 else text[:60] + "..."  # noqa: PLR2004
         raise QueryError(
             f"{what}: {shown!r} is not {_describe(data_type)}", fix=_EXAMPLES[name]
         ) from None
@@ -149,7 +149,7 @@ def _read_integer(text: str, data_type: pa.DataType) -> int:
     # Longer than any limit: refused unread, as int() refuses more than 4,300 digits in other words.
     found = int(_matched(_INTEGER, text[:60]))
     low, high = limits(data_type)
-    if len(text) > 60 or not low <= found <= high:
+    if len(text) > 60 or not low <= found <= high:  # noqa: PLR2004
         raise ValueError(text)
     return found
 
@@ -208,7 +208,7 @@ def _utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        edge = datetime.min if moment.year == 1 else datetime.max
+        edge = datetime.min if moment.year == 1 else datetime.max  # noqa: DTZ901
         return edge.replace(tzinfo=UTC)
 
 

@@ -137,7 +137,7 @@ def _entry(work: Work, old: Manifest, entry: Entry, before: tuple[Entry, Entry] 
         return new
     if before is not None and before[0].iceberg == entry.iceberg:
         return replace(new, iceberg=before[1].iceberg)
-    from polyport.store import iceberg
+    from polyport.store import iceberg  # noqa: PLC0415 - pyiceberg takes 0.5 s to import
 
     table = iceberg.commit(
         work.home,

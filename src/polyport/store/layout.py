@@ -108,7 +108,7 @@ class Home:
     def sequences(self) -> list[int]:
         """The sequences of all kept snapshots, oldest first: one directory listing."""
         try:
-            names = os.listdir(self.snapshots)
+            names = os.listdir(self.snapshots)  # noqa: PTH208 - 1,000 names in a third of the time
         except FileNotFoundError:
             return []
         return sorted(int(found.group(1)) for name in names if (found := _MANIFEST.fullmatch(name)))

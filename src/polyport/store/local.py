@@ -455,7 +455,7 @@ def _parse(path: Path, product: str, sequence: int, _mark: tuple[int, int, int])
 
 
 def _with_iceberg(home: Home, entry: Entry, snapshot: Snapshot, before: Entry | None) -> Entry:
-    from polyport.store import iceberg
+    from polyport.store import iceberg  # noqa: PLC0415 - pyiceberg takes 0.5 s to import
 
     name = entry.dataset.name
     if entry.iceberg is not None and entry.iceberg.location == iceberg.location(home, name):

@@ -74,7 +74,7 @@ class Client:
             end: Exception | None = None
             try:
                 await self._app(_scope(url), _forever, send)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told to whoever reads
                 end = error.__cause__ if isinstance(error.__cause__, PolyportError) else error
             await anyio.to_thread.run_sync(sent.put, end)
 

@@ -271,7 +271,7 @@ def agree(
 
 
 def _scan(product: Product, who: Principal) -> list[dict[str, Any]]:
-    from polyport.access import Order
+    from polyport.access import Order  # noqa: PLC0415 - keeps the suite's own imports to what a port needs
 
     with product.open(who, port="suite") as view:
         rows: list[dict[str, Any]] = view.scan("films", order=[Order("id")]).read_all().to_pylist()

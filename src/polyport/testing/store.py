@@ -4,6 +4,7 @@ class TestMyStore(StoreTests):
     def make_store(self, folder):
         return MyStore(folder)
 """
+# ruff: noqa: D102 - the name of a test is its sentence
 
 from __future__ import annotations
 
@@ -500,7 +501,7 @@ class StoreTests(ABC):
             after = store.publish(PRODUCT, ready, staging=staging, inputs={}, parent=made[2].id)
         assert rows(store, after, "movies")[0]["title"] == "live"
 
-    @pytest.mark.parametrize("limit", [{"keep": -1}, {"before": datetime(2026, 1, 1)}])
+    @pytest.mark.parametrize("limit", [{"keep": -1}, {"before": datetime(2026, 1, 1)}])  # noqa: DTZ001
     def test_a_limit_that_makes_no_sense_is_refused(
         self, store: Store, limit: dict[str, int]
     ) -> None:

@@ -170,7 +170,7 @@ def _misfit(value: Any, *, library: bool, percent: bool) -> str:
         return "the lower number comes first"
     if library and min(numbers) < 0:
         return "a count is never negative"
-    return "percent goes to 100" if percent and max(numbers) > 100 else ""
+    return "percent goes to 100" if percent and max(numbers) > 100 else ""  # noqa: PLR2004
 
 
 def _ours(document: Document, path: Steps, node: Mapping[str, Any]) -> Iterator[Diagnostic]:

@@ -127,7 +127,7 @@ def _field(edit: Edit, name: str, what: str) -> Judged:
 
 
 def _name(edit: Edit, what: str) -> Judged:
-    noun = "dataset" if len(edit.fields) == 2 else "column"
+    noun = "dataset" if len(edit.fields) == 2 else "column"  # noqa: PLR2004 - ("schema", "name")
     return breaking(f"{noun} {what} is renamed to `{edit.new}`: who reads it by its old name fails")
 
 

@@ -84,7 +84,7 @@ def spans(rule: Mapping[str, Any]) -> Spans | None:
     name = operator(rule)
     value = rule.get(name)
     if name.endswith("Between"):
-        if not isinstance(value, list) or len(value) != 2 or not all(map(_number, value)):
+        if not isinstance(value, list) or len(value) != 2 or not all(map(_number, value)):  # noqa: PLR2004
             return None
         low, high = float(value[0]), float(value[1])
         inside = name == "mustBeBetween"

@@ -30,7 +30,7 @@ def judge(edit: Edit, rest: tuple[str, ...], what: str) -> Judged:
         return risky(f"quality rule {name} on {what} is dropped: data that it held back may come")
     old, new = _rule(edit.old_nodes), _rule(edit.new_nodes)
     change = f"quality rule {_name(old)} on {what}"
-    if rest[1:2] == ("arguments",) and len(rest) > 2:
+    if rest[1:2] == ("arguments",) and len(rest) > 2:  # noqa: PLR2004
         return _argument(rest[2], edit.old, edit.new, change)
     return _field(rest[-1] if len(rest) == 1 else rest[1], (old, new), change)
 

@@ -45,7 +45,7 @@ def _unpacked(data: bytes, codec: str) -> bytes:
             for byte in data:  # a varint says how long it is when unpacked
                 size |= (byte & 0x7F) << shift
                 shift += 7
-                if byte < 0x80:
+                if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
                     break
             return bytes(pa.Codec("snappy").decompress(data[:-_CRC], size))
     raise ValueError(f"an Avro file with the codec {codec!r}")
@@ -67,7 +67,7 @@ def _long(source: IO[bytes], start: bytes = b"") -> int:
     byte = start or _exactly(source, 1)
     while True:
         number |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
+        if byte[0] < 0x80:  # noqa: PLR2004 - the last byte of a varint
             return (number >> 1) ^ -(number & 1)
         byte, shift = _exactly(source, 1), shift + 7
 

@@ -211,14 +211,14 @@ def _tar(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:
                 yield from _unpacked(stream, member.name, depth)
 
 
-def _avro(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:
+def _avro(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:  # noqa: ARG001 - one shape for all
     yield from (Piece(block) for block in avro.blocks(source))
 
 
 # Tables
 
 
-def _parquet(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:
+def _parquet(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:  # noqa: ARG001
     """Dictionaries as they lie in the file, so with entries that no row uses."""
     with pq.ParquetFile(source) as file:
         leaves = [file.schema.column(i) for i in range(len(file.schema))]
@@ -268,19 +268,19 @@ def _as_text(array: pa.Array) -> pa.Array:
         return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
 
 
-def _arrow_file(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:
+def _arrow_file(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:  # noqa: ARG001
     with pa.ipc.open_file(source) as reader:
         for number in range(reader.num_record_batches):
             yield from _table(pa.Table.from_batches([reader.get_batch(number)]))
 
 
-def _arrow_stream(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:
+def _arrow_stream(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:  # noqa: ARG001
     with pa.ipc.open_stream(source) as reader:
         for batch in reader:
             yield from _table(pa.Table.from_batches([batch]))
 
 
-def _sqlite(source: Source, path: Path | None, depth: int) -> Iterator[Piece]:
+def _sqlite(source: Source, path: Path | None, depth: int) -> Iterator[Piece]:  # noqa: ARG001
     """Its rows; what lies in free pages is among the bytes."""
     if path is not None:
         yield from _rows(path)

@@ -123,7 +123,7 @@ def _kind(top: str) -> Kind:
 
 def _owner(scene: Scene, parts: tuple[str, ...]) -> str:
     """The other product whose folder this is; empty for this one's, and for what is shared."""
-    if parts[0] not in _OWNED or len(parts) < 3:
+    if parts[0] not in _OWNED or len(parts) < 3:  # noqa: PLR2004 - kind, product, file
         return ""
     own = store_safe(scene.product.id) if parts[0] == "store" else safe(scene.product.id)
     if parts[1] in (own, safe(scene.product.id)):

@@ -214,7 +214,7 @@ def _freshness(
 
 def _age(length: timedelta) -> str:
     hours = int(length.total_seconds() // 3600)
-    count, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")
+    count, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")  # noqa: PLR2004 - two days
     return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 

@@ -38,7 +38,7 @@ class _Scanned:
     file: Path | None = None
 
 
-def gate(
+def gate(  # noqa: PLR0913 - one call with all that a run knows
     candidates: Mapping[str, Candidate],
     *,
     product: DataProduct,

@@ -129,7 +129,7 @@ def _as_date(given: Any, _: pa.DataType) -> date:
 
 def _as_timestamp(given: Any, kind: pa.DataType) -> datetime:
     if isinstance(given, date) and not isinstance(given, datetime):
-        given = datetime(given.year, given.month, given.day)
+        given = datetime(given.year, given.month, given.day)  # noqa: DTZ001 - made aware below
     moment = given if isinstance(given, datetime) else datetime.fromisoformat(given)
     if kind.tz:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -109,7 +109,7 @@ class KeysPort:
     def _shown_once(self, key: Key, text: str, status: int) -> Response:
         where = f"{self.context.base}/control/{self.name}/{key.id}"
         body = {**_told(key, datetime.now(UTC)), "key": text}
-        headers = {**_HEADERS, "Location": where} if status == 201 else _HEADERS
+        headers = {**_HEADERS, "Location": where} if status == 201 else _HEADERS  # noqa: PLR2004 - created
         return JSONResponse(body, status, headers)
 
     def _chosen(self, request: Request, to: str) -> tuple[Principal, Key]:

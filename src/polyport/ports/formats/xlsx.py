@@ -94,7 +94,7 @@ class _Book:
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = 0o600 << 16
         # ZipFile.open takes the level from here, and from nowhere else, when it is given a ZipInfo
-        info._compresslevel = self.archive.compresslevel  # type: ignore[attr-defined]
+        info._compresslevel = self.archive.compresslevel  # type: ignore[attr-defined]  # noqa: SLF001
         return info
 
     def store(self, name: str, content: str) -> None:

@@ -126,7 +126,7 @@ def _number_cells(numbers: _Numbers, array: pa.Array) -> Cells:
 
 def _integers(array: pa.Array) -> _Numbers:
     exact = None
-    if array.type.bit_width == 64:
+    if array.type.bit_width == 64:  # noqa: PLR2004
         exact = pc.less_equal(array, pa.scalar(_EXACT_INTEGER, array.type))
         if pa.types.is_signed_integer(array.type):
             exact = pc.and_(exact, pc.greater_equal(array, pa.scalar(-_EXACT_INTEGER, array.type)))

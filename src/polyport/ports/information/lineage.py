@@ -159,6 +159,6 @@ def _direction(asked: Mapping[str, str]) -> Direction:
 
 def _depth(asked: Mapping[str, str]) -> int:
     given = asked.get("depth", "0")
-    if not (given.isascii() and given.isdigit() and len(given) < 4 and int(given) <= DEEPEST):
+    if not (given.isascii() and given.isdigit() and len(given) < 4 and int(given) <= DEEPEST):  # noqa: PLR2004
         raise QueryError(f"the depth {given!r} is not a number from 0 to {DEEPEST}", fix="0: all")
     return int(given)

@@ -95,5 +95,5 @@ def _driver(name: str) -> str:
         module = import_module(f"adbc_driver_{name}")
     except ModuleNotFoundError:
         return name
-    found: str = module._driver_path() if hasattr(module, "_driver_path") else name
+    found: str = module._driver_path() if hasattr(module, "_driver_path") else name  # noqa: SLF001 - the packages' own way
     return found

@@ -106,7 +106,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d
 
 
 def _text_kind(text: str) -> str:
-    if len(text) < 10 or text[4] != "-":
+    if len(text) < 10 or text[4] != "-":  # noqa: PLR2004 - the length of a date
         return "text"
     try:
         if _DATE.fullmatch(text) and date.fromisoformat(text):
@@ -248,7 +248,7 @@ def _fit_bool(value: Any, _: pa.DataType) -> bool:
 
 def _fit_date(value: Any, _: pa.DataType) -> date:
     if isinstance(value, str):
-        value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
+        value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)  # noqa: PLR2004
     if isinstance(value, datetime):
         if value.time() != time():
             raise ValueError(value)
@@ -263,7 +263,7 @@ def _fit_timestamp(value: Any, kind: pa.DataType) -> datetime:
     if not isinstance(found, date):
         raise TypeError(value)
     if not isinstance(found, datetime):
-        found = datetime(found.year, found.month, found.day)
+        found = datetime(found.year, found.month, found.day)  # noqa: DTZ001 - a day has no zone
     if kind.tz:
         return found if found.tzinfo else found.replace(tzinfo=UTC)
     return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found

@@ -96,7 +96,7 @@ def nothing(pattern: str, home: Path, *, where: str) -> InputError:
 
 def _local(pattern: str, home: Path) -> list[Found]:
     full = pattern if Path(pattern).is_absolute() else f"{glob.escape(str(home))}/{pattern}"
-    matched = glob.glob(full, recursive=True)
+    matched = glob.glob(full, recursive=True)  # noqa: PTH207 - pathlib takes no absolute pattern
     paths = sorted(p for p in matched if Path(p).is_file())
     made = []
     for text in paths:

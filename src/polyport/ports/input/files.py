@@ -74,7 +74,7 @@ class FilesInput:
             sql_type(kind, self.where)
         self._scratch: Path | None = None
 
-    def fetch(self, keep: Keep, previous: Received | None) -> Received:
+    def fetch(self, keep: Keep, previous: Received | None) -> Received:  # noqa: ARG002 - read anew
         """See `InputPort.fetch`."""
         options = self.settings.mapping("options")
         patterns = self.settings.texts("path")

@@ -67,7 +67,7 @@ class ProductInput:
         """True where the product is named by its address."""
         return "://" in self.product
 
-    def fetch(self, keep: Keep, previous: Received | None) -> Received:
+    def fetch(self, keep: Keep, previous: Received | None) -> Received:  # noqa: ARG002 - read anew
         """See `InputPort.fetch`."""
         with _kept.scratch_file("dataset.parquet", self.context.scratch) as target:
             snapshot, origin, note = self._remote(target) if self.remote else self._local(target)

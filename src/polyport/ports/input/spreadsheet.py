@@ -38,7 +38,7 @@ class SpreadsheetInput:
         self.wanted = _expect.expected(context)
         self._held: dict[tuple[str, str], list[_sheet.Sheet]] = {}
 
-    def fetch(self, keep: Keep, previous: Received | None) -> Received:
+    def fetch(self, keep: Keep, previous: Received | None) -> Received:  # noqa: ARG002 - read anew
         """See `InputPort.fetch`."""
         options = self.settings.mapping("options")
         patterns = self.settings.texts("path")

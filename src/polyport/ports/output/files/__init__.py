@@ -88,7 +88,7 @@ class FilesPort:
             found["duckdb"] = "\n".join(lines)
         return found
 
-    def push(self, snapshot: Snapshot, previous: Snapshot | None, home: Path) -> Sequence[str]:
+    def push(self, snapshot: Snapshot, previous: Snapshot | None, home: Path) -> Sequence[str]:  # noqa: ARG002
         """The URIs of the files written for `snapshot`; none without `push` settings, or where all were there.
 
         Raises:

@@ -73,7 +73,7 @@ class FilePart(Response):
         length = {"Content-Length": str(self.stop - self.start)}
         super().__init__(None, status, {**headers, **length})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send the bytes, a MiB at a time."""
         with self.file:
             start = {"type": "http.response.start", "status": self.status_code}

@@ -32,7 +32,7 @@ class Part:
     """`where`, `columns` and the order as the asker wrote them, for a person."""
 
 
-def part(view: View, dataset: str, *, where: Expression | None, filter: str) -> Part:
+def part(view: View, dataset: str, *, where: Expression | None, filter: str) -> Part:  # noqa: A002
     """All rows of `dataset` that fit `where`, in the order of its key.
 
     Raises:

@@ -149,7 +149,7 @@ def judge(sql: str, datasets: Collection[str]) -> Ruling:
     if first in {"show", "reset"}:
         return _show(said)
     if first == "discard":
-        return Ruling(mine=len(said) == 2 and said[1].text in _DISCARD)
+        return Ruling(mine=[t.text in _DISCARD for t in said[1:]] == [True])
     return Ruling(mine=first == "unlisten")
 
 
@@ -203,16 +203,24 @@ def _refused_call(said: Sequence[Token]) -> Ruling | None:
 
 def _set_config(arguments: Sequence[Token]) -> Ruling:
     """Only names and values that are written out are known to be harmless."""
-    if len(arguments) < 2 or arguments[1].text != ",":
+    name, *rest = _plain_arguments(arguments) or [None]
+    if name is None:
         return _refuse("0A000", "set_config needs the setting's name as a plain string")
-    name = arguments[0]
-    if name.kind != "string" or not name.plain:
-        return _refuse("0A000", "set_config needs the setting's name as a plain string")
-    setting = name.text.lower()
-    literal = len(arguments) > 3 and arguments[2].plain and arguments[3].text == ","
-    if setting in _FIXED and not (literal and arguments[2].kind == "string"):
-        return _refuse("0A000", f"set_config needs the value of {setting} as a plain string")
-    return _setting(setting, arguments[2].text if literal else "")
+    value = rest[0] if rest else None
+    if name.lower() in _FIXED and value is None:
+        return _refuse("0A000", f"set_config needs the value of {name.lower()} as a plain string")
+    return _setting(name.lower(), value or "")
+
+
+def _plain_arguments(arguments: Sequence[Token]) -> list[str | None]:
+    """The first two arguments; None for what is more than one plain string."""
+    commas = [at for at, token in enumerate(arguments) if token.text == ","]
+    starts = [0, *(at + 1 for at in commas)]
+    found = [list(arguments[a:b]) for a, b in zip(starts, [*commas, None], strict=True)]
+    return [
+        part[0].text if len(part) == 1 and part[0].kind == "string" and part[0].plain else None
+        for part in found[:2]
+    ]
 
 
 def _set(rest: Sequence[Token]) -> Ruling:

@@ -53,6 +53,8 @@ _SETTINGS = {
 _IDLE = 600.0
 """Seconds after which a server that nobody uses is stopped."""
 _START = 30.0
+_PATH = 80
+"""Bytes of the folder's path: the address of a unix socket in it has at most 107."""
 _SOCKET = ".s.PGSQL.5432"
 
 
@@ -205,7 +207,7 @@ class Servers:
 
 def _folder(user: tuple[int, int] | None) -> Path:
     made = Path(tempfile.mkdtemp(prefix="polyport-"))
-    if len(str(made)) > 80:
+    if len(str(made)) > _PATH:
         made.rmdir()
         made = Path(tempfile.mkdtemp(prefix="polyport-", dir="/tmp"))
     if user:
@@ -225,7 +227,7 @@ def _keeper(
         "group": gid,
         "settings": _SETTINGS,
     }
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603
         [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), json.dumps(said)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
