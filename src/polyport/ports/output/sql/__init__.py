@@ -1,0 +1,1 @@
+"""The SQL port: PostgreSQL's wire protocol."""
