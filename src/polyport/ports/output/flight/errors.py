@@ -1,0 +1,92 @@
+"""Our errors as those of Arrow Flight: what a client is told, and nothing of how the server runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import pyarrow as pa
+from pyarrow import flight
+
+from polyport.errors import (
+    AccessError,
+    AuthenticationError,
+    LimitError,
+    NotFoundError,
+    PolyportError,
+    QueryError,
+    SizeError,
+)
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+P = ParamSpec("P")
+R = TypeVar("R")
+log = logging.getLogger("polyport.flight")
+
+
+class _Untold:
+    """For errors of Arrow, whose traceback pyarrow would send to the client: it cannot be written out."""
+
+    @property
+    def __cause__(self) -> NoReturn:
+        raise AttributeError("a client is told what is wrong, not where in the server")
+
+
+class InvalidArgument(_Untold, pa.ArrowInvalid):  # type: ignore[misc]  # noqa: N818 - gRPC's word
+    """`INVALID_ARGUMENT`."""
+
+
+class NotFound(_Untold, pa.ArrowKeyError):  # type: ignore[misc]  # noqa: N818
+    """`NOT_FOUND`."""
+
+
+class Unimplemented(_Untold, pa.ArrowNotImplementedError):  # type: ignore[misc]  # noqa: N818
+    """`UNIMPLEMENTED`."""
+
+
+class NoUpdateError(QueryError):
+    """Something is to be changed, and nothing can be."""
+
+
+_KINDS: tuple[tuple[type[PolyportError], Callable[[str], Exception]], ...] = (
+    (AuthenticationError, flight.FlightUnauthenticatedError),
+    (AccessError, flight.FlightUnauthorizedError),
+    (LimitError, flight.FlightUnavailableError),
+    (NotFoundError, NotFound),
+    (NoUpdateError, Unimplemented),
+    (QueryError, InvalidArgument),
+    (SizeError, InvalidArgument),
+)
+
+
+def told(error: Exception, *, cancelled: bool = False) -> Exception:
+    """What a client is told of `error`: the message, the fix and the code.
+
+    What is no error of ours is a mistake of ours: it is logged, and the client learns that there was one.
+    """
+    if isinstance(error, flight.FlightError | _Untold):
+        return error
+    if cancelled:
+        return flight.FlightCancelledError("the statement was cancelled")
+    if not isinstance(error, PolyportError):
+        log.error("a call of Flight failed", exc_info=error)
+        return flight.FlightInternalError("the server failed; its log says more")
+    kind = next((k for e, k in _KINDS if isinstance(error, e)), flight.FlightServerError)
+    return kind(f"{error} [{error.code}]")
+
+
+def telling(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of the server whose errors are told as Flight has them: the one boundary."""
+
+    @wraps(method)
+    def bounded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - the boundary of the port
+            raise told(error) from None
+
+    return bounded
