@@ -52,9 +52,7 @@ class FlightPort:
         opening, sql = self._opening(base_url), self._sql(dataset)
         asked = f"cursor.execute({sql!r})"
         return {
-            "python": "\n".join(
-                [*opening, asked, "print(cursor.fetch_arrow_table())", *_CLOSING]
-            ),
+            "python": "\n".join([*opening, asked, "print(cursor.fetch_arrow_table())", *_CLOSING]),
             "pandas": "\n".join([*opening, asked, "print(cursor.fetch_df())", *_CLOSING]),
             "polars": "\n".join(
                 [

@@ -90,7 +90,9 @@ def _cancel_info(state: State, caller: Caller, body: bytes) -> bytes:
 def _cancel(state: State, caller: Caller, info: m.FlightInfo) -> None:
     tickets = [e.ticket.ticket for e in info.endpoint if e.ticket is not None]
     if not tickets:
-        raise QueryError("it is not said what to cancel", fix="send the FlightInfo of the statement")
+        raise QueryError(
+            "it is not said what to cancel", fix="send the FlightInfo of the statement"
+        )
     for ticket in tickets:
         handle = m.unwrap(ticket, m.TicketStatementQuery).statement_handle
         statement = state.statements.get(caller.principal, handle)

@@ -114,7 +114,9 @@ def _tables(
     catalog: Catalog, caller: Caller, asked: m.CommandGetTables
 ) -> Iterator[tuple[Any, ...]]:
     schema, table = _like(asked.db_schema_filter_pattern), _like(asked.table_name_filter_pattern)
-    if not _of_mesh(catalog, asked.catalog) or (asked.table_types and TABLE not in asked.table_types):
+    if not _of_mesh(catalog, asked.catalog) or (
+        asked.table_types and TABLE not in asked.table_types
+    ):
         return
     for shown in catalog.shown(caller):
         if schema(shown.product) and table(shown.name):
@@ -188,9 +190,7 @@ class _Side:
         return all(asked is None or asked == found for asked, found in given)
 
 
-def _foreign(
-    catalog: Catalog, caller: Caller, to: _Side, of: _Side
-) -> Iterator[tuple[Any, ...]]:
+def _foreign(catalog: Catalog, caller: Caller, to: _Side, of: _Side) -> Iterator[tuple[Any, ...]]:
     """The foreign keys whose columns are all seen, on both sides."""
     shown = list(catalog.shown(caller))
     known = {(s.product, s.name): s for s in shown}

@@ -183,7 +183,9 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
     @telling
     def list_flights(self, context: flight.ServerCallContext, criteria: bytes) -> Iterator[Any]:  # noqa: ARG002
         """None: what there is, is asked in Flight SQL."""
-        raise NoUpdateError("flights are not listed", fix="Flight SQL: GetTables; SELECT * FROM ...")
+        raise NoUpdateError(
+            "flights are not listed", fix="Flight SQL: GetTables; SELECT * FROM ..."
+        )
 
     @telling
     def do_exchange(

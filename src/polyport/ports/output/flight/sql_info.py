@@ -103,7 +103,9 @@ def answer(asked: Sequence[int]) -> pa.Table:
     """
     known = {*_TEXTS, *_FLAGS, *_NUMBERS}
     if missing := sorted(set(asked) - known)[:5]:
-        raise QueryError(f"nothing is told under {missing}", fix="ask for all: leave the numbers out")
+        raise QueryError(
+            f"nothing is told under {missing}", fix="ask for all: leave the numbers out"
+        )
     infos = list(dict.fromkeys(asked)) or sorted(known)
     kinds = [0 if i in _TEXTS else 1 if i in _FLAGS else _MASK for i in infos]
     values = [

@@ -22,7 +22,11 @@ ARROW: dict[str, pa.DataType] = {
 """SQL type -> that of Arrow."""
 _NAMES = {str(kind): name for name, kind in reversed(ARROW.items())}
 _NAMES |= {"large_string": "VARCHAR", "string_view": "VARCHAR", "large_binary": "BLOB"}
-_NAMES |= {"timestamp[ns]": "TIMESTAMP_NS", "timestamp[ms]": "TIMESTAMP_MS", "timestamp[s]": "TIMESTAMP_S"}
+_NAMES |= {
+    "timestamp[ns]": "TIMESTAMP_NS",
+    "timestamp[ms]": "TIMESTAMP_MS",
+    "timestamp[s]": "TIMESTAMP_S",
+}
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),\s*(\d{1,2})\)")
 
 
