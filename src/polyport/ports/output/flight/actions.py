@@ -10,14 +10,13 @@ import pyarrow as pa
 from polyport.errors import NotFoundError, PolyportError, QueryError
 from polyport.ports.output.flight import messages as m
 from polyport.ports.output.flight import types
-from polyport.ports.output.flight.calls import Options
 from polyport.ports.output.flight.errors import NoUpdateError
 from polyport.ports.output.flight.statements import Prepared, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from polyport.ports.output.flight.calls import Caller
+    from polyport.ports.output.flight.calls import Caller, Options
     from polyport.ports.output.flight.state import State
 
 CANCELLED = 1

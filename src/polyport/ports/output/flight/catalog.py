@@ -84,7 +84,7 @@ def _of_mesh(catalog: Catalog, asked: str | None) -> bool:
 
 
 def _like(pattern: str | None) -> Callable[[str], bool]:
-    """Whether a name fits a pattern of SQL's LIKE, with `\\` before what is meant as it is."""
+    """Whether a name fits a pattern of SQL's LIKE, with a backslash before what is meant as it is."""
     if pattern is None:
         return lambda _: True
     parts = re.findall(r"\\.|.", pattern, re.DOTALL)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pyarrow as pa
 from pyarrow import flight
 
+from polyport.access.sql import CancelledError
 from polyport.errors import (
     AccessError,
     AuthenticationError,
@@ -21,6 +21,7 @@ from polyport.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
 P = ParamSpec("P")
@@ -36,15 +37,15 @@ class _Untold:
         raise AttributeError("a client is told what is wrong, not where in the server")
 
 
-class InvalidArgument(_Untold, pa.ArrowInvalid):  # type: ignore[misc]  # noqa: N818 - gRPC's word
+class InvalidArgument(_Untold, pa.ArrowInvalid):  # type: ignore[misc]
     """`INVALID_ARGUMENT`."""
 
 
-class NotFound(_Untold, pa.ArrowKeyError):  # type: ignore[misc]  # noqa: N818
+class NotFound(_Untold, pa.ArrowKeyError):  # type: ignore[misc]
     """`NOT_FOUND`."""
 
 
-class Unimplemented(_Untold, pa.ArrowNotImplementedError):  # type: ignore[misc]  # noqa: N818
+class Unimplemented(_Untold, pa.ArrowNotImplementedError):  # type: ignore[misc]
     """`UNIMPLEMENTED`."""
 
 
@@ -53,6 +54,7 @@ class NoUpdateError(QueryError):
 
 
 _KINDS: tuple[tuple[type[PolyportError], Callable[[str], Exception]], ...] = (
+    (CancelledError, flight.FlightCancelledError),
     (AuthenticationError, flight.FlightUnauthenticatedError),
     (AccessError, flight.FlightUnauthorizedError),
     (LimitError, flight.FlightUnavailableError),
@@ -70,13 +72,16 @@ def told(error: Exception, *, cancelled: bool = False) -> Exception:
     """
     if isinstance(error, flight.FlightError | _Untold):
         return error
+    made: Exception
     if cancelled:
-        return flight.FlightCancelledError("the statement was cancelled")
-    if not isinstance(error, PolyportError):
+        made = flight.FlightCancelledError("the statement was cancelled")
+    elif isinstance(error, PolyportError):
+        kind = next((k for e, k in _KINDS if isinstance(error, e)), flight.FlightServerError)
+        made = kind(f"{error} [{error.code}]")
+    else:
         log.error("a call of Flight failed", exc_info=error)
-        return flight.FlightInternalError("the server failed; its log says more")
-    kind = next((k for e, k in _KINDS if isinstance(error, e)), flight.FlightServerError)
-    return kind(f"{error} [{error.code}]")
+        made = flight.FlightInternalError("the server failed; its log says more")
+    return made
 
 
 def telling(method: Callable[P, R]) -> Callable[P, R]:

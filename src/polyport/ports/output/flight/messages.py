@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009 - `wire` is `dataclasses.field`
 """The messages of Arrow Flight and Flight SQL that the port speaks, with the specification's names and numbers."""
 
 from __future__ import annotations

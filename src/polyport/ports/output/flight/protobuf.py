@@ -10,7 +10,7 @@ so that a client may be newer than we are.
 from __future__ import annotations
 
 import struct
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -72,7 +72,7 @@ class Message:
             QueryError: It is not well formed.
         """
         found: dict[str, Any] = {}
-        known = _specs(cls)
+        known: Mapping[int, tuple[str, _Spec]] = _specs(cls)  # type: ignore[arg-type]
         for number, kind, value in _fields(data):
             if number not in known:
                 continue
@@ -195,22 +195,18 @@ def _written(message: Message) -> Iterator[bytes]:
         if spec.repeated:
             for one in value:
                 yield _field(spec, one)
-        elif value is not None and (spec.optional or value != _default(each.default)):
+        elif value is not None and (spec.optional or value != each.default):
             yield _field(spec, value)
-
-
-def _default(value: Any) -> Any:
-    return None if value is MISSING else value
 
 
 def _field(spec: _Spec, value: Any) -> bytes:
     key = _number(spec.number << 3 | spec.wire)
     if not isinstance(spec.kind, str):
-        body = value.encode()
+        body: bytes = value.encode()
         return key + _number(len(body)) + body
     match spec.kind:
         case "string" | "bytes":
-            body = value.encode() if spec.kind == "string" else value
+            body = value.encode() if isinstance(value, str) else bytes(value)
             return key + _number(len(body)) + body
         case "sfixed64":
             return key + struct.pack("<q", value)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from polyport.ports.output.flight.statements import Row, Statement
 
 DOOR = "door"
+LONGEST = 1 << 20
+"""Bytes of a command, a ticket or an action; of rows of parameters 16 times as many."""
 _READS = (m.CommandStatementQuery, m.CommandPreparedStatementQuery)
 _TOLD = (*catalog.COMMANDS, m.CommandGetSqlInfo)
 _WRITES = (
@@ -126,7 +128,7 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
     ) -> flight.FlightDataStream:
         """The rows."""
         caller = _caller(context)
-        asked = m.unwrap(ticket.ticket, m.TicketStatementQuery, *_TOLD)
+        asked = m.unwrap(_short(ticket.ticket), m.TicketStatementQuery, *_TOLD)
         if isinstance(asked, m.TicketStatementQuery):
             return self._rows(context, caller, asked.statement_handle)
         return flight.RecordBatchStream(catalog.table(self.told, caller, asked))
@@ -156,7 +158,9 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
     ) -> None:
         """Bind the parameters of a prepared statement. Nothing else can be put."""
         caller = _caller(context)
-        asked = m.unwrap(descriptor.command or b"", m.CommandPreparedStatementQuery, *_WRITES)
+        asked = m.unwrap(
+            _short(descriptor.command or b""), m.CommandPreparedStatementQuery, *_WRITES
+        )
         if not isinstance(asked, m.CommandPreparedStatementQuery):
             raise NoUpdateError("nothing can be changed here", fix="send SQL: one SELECT")
         handle = asked.prepared_statement_handle
@@ -171,7 +175,8 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
         self, context: flight.ServerCallContext, action: flight.Action
     ) -> Iterator[flight.Result]:
         """Prepare, begin, end, cancel, and the session's options."""
-        answer = actions.act(self.state, _caller(context), action.type, bytes(action.body))
+        caller, body = _caller(context), _short(bytes(action.body))
+        answer = actions.act(self.state, caller, action.type, body)
         return iter([flight.Result(pa.py_buffer(answer))] if answer else [])
 
     @telling
@@ -181,16 +186,14 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
         return [flight.ActionType(name, words) for name, (_, words) in actions.ACTIONS.items()]
 
     @telling
-    def list_flights(self, context: flight.ServerCallContext, criteria: bytes) -> Iterator[Any]:  # noqa: ARG002
+    def list_flights(self, *_: object) -> Iterator[flight.FlightInfo]:
         """None: what there is, is asked in Flight SQL."""
         raise NoUpdateError(
             "flights are not listed", fix="Flight SQL: GetTables; SELECT * FROM ..."
         )
 
     @telling
-    def do_exchange(
-        self, context: flight.ServerCallContext, descriptor: Any, reader: Any, writer: Any
-    ) -> None:
+    def do_exchange(self, *_: object) -> None:
         """Nothing is exchanged."""
         raise NoUpdateError("nothing can be exchanged here", fix="send SQL: one SELECT")
 
@@ -203,10 +206,16 @@ def _caller(context: flight.ServerCallContext) -> Caller:
 def _command(descriptor: flight.FlightDescriptor) -> Any:
     if descriptor.command is None:
         raise QueryError("a path is no command of Flight SQL", fix="send SQL: one SELECT")
-    asked = m.unwrap(descriptor.command, *_READS, *_TOLD, *_WRITES)
+    asked = m.unwrap(_short(descriptor.command), *_READS, *_TOLD, *_WRITES)
     if isinstance(asked, _WRITES):
         raise NoUpdateError("nothing can be changed here", fix="send SQL: one SELECT")
     return asked
+
+
+def _short(data: bytes) -> bytes:
+    if len(data) > LONGEST:
+        raise QueryError(f"{len(data)} bytes are more than {LONGEST}", fix="a shorter statement")
+    return data
 
 
 def _info(
@@ -225,15 +234,17 @@ def _parameters(reader: flight.MetadataRecordBatchReader, wanted: int) -> tuple[
     """
     if len(reader.schema) != wanted:
         raise QueryError(f"{len(reader.schema)} parameters are sent, and {wanted} are wanted")
-    batches, rows = [], 0
+    batches: list[pa.RecordBatch] = []
     for chunk in reader:
-        rows += chunk.data.num_rows if chunk.data is not None else 0
-        if rows > PARAMETERS:
+        if chunk.data is not None:
+            batches.append(chunk.data)
+        rows, size = sum(b.num_rows for b in batches), sum(b.nbytes for b in batches)
+        if rows > PARAMETERS or size > 16 * LONGEST:
             raise QueryError(
-                f"more than {PARAMETERS} rows of parameters",
-                fix="fewer at a time, or a list as one parameter",
+                f"more than {PARAMETERS} rows or {16 * LONGEST} bytes of parameters",
+                fix="fewer at a time",
             )
-        batches.append(chunk.data)
-    if not rows:
+    found = bound(batches)
+    if not found:
         raise QueryError("no row of parameters is sent", fix="one row")
-    return bound([batch for batch in batches if batch is not None])
+    return found

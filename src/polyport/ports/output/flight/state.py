@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from polyport.ports.output.flight.calls import Door
 from polyport.ports.output.flight.kept import IDLE, Kept
 from polyport.ports.output.flight.statements import Prepared, Statement, Talk, talk
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from polyport.ports.output import OutputContext
-    from polyport.ports.output.flight.calls import Caller
+    from polyport.ports.output.flight.calls import Caller, Door
 
 WAIT = 60
 """Seconds that an answer waits to be read."""
@@ -73,7 +72,8 @@ class State:
 
     def sweep(self) -> None:
         """End what was not used for too long."""
-        for kept in (self.statements, self.transactions, self.prepared):
-            kept.sweep()
-        for kept in (self.door.logins, self.door.sessions):
-            kept.sweep()
+        self.statements.sweep()
+        self.transactions.sweep()
+        self.prepared.sweep()
+        self.door.logins.sweep()
+        self.door.sessions.sweep()
