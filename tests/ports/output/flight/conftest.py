@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import adbc_driver_flightsql.dbapi as adbc
@@ -11,14 +10,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
+from polyport.access import keys
 from polyport.access.identity import Identity
 from polyport.access.sql import Answer, CancelledError, Described
-from polyport.errors import NotFoundError, QueryError
+from polyport.errors import QueryError
 from polyport.expression import quote
-from polyport.model import LATEST
+from polyport.model import LATEST, Principal
 from polyport.ports.output import Endpoint
 from polyport.ports.output.flight import FlightPort
-from polyport.testing.output_port import make_product
+from polyport.product import Product
+from polyport.testing.output_port import ROWS, make_product, write_rows
+
+
+HEADER = "adbc.flight.sql.rpc.call_header."
 
 
 class FakeSession:
@@ -35,6 +39,7 @@ class FakeSession:
         if self.engine is not None:
             return self.engine
         engine = duckdb.connect()
+        engine.execute("ATTACH ':memory:' AS mesh; USE mesh")
         engine.execute("SET TimeZone='UTC'")
         for name, product in self.products.items():
             ref = self.ref if name == self.product else LATEST
@@ -44,7 +49,7 @@ class FakeSession:
                     rows = view.scan(dataset).read_all()  # noqa: F841 - named in SQL
                     engine.execute(f"CREATE TABLE {quote(name)}.{quote(dataset)} AS FROM rows")
         if self.product:
-            engine.execute(f"USE memory.{quote(self.product)}")
+            engine.execute(f"USE mesh.{quote(self.product)}")
         return engine
 
     def begin(self):
@@ -90,11 +95,38 @@ class FakeSession:
         self.engine = None
 
 
+MORE = ["2,Dune,,Universal,7.00", "9,Nine,,Fox,9.00"]
+
+
+def another(folder, id_):
+    """As `make_product` makes it, by another name and with other rows."""
+    make_product(folder, "flight", rows=MORE).close()
+    file = folder / "dataproduct.odps.yaml"
+    file.write_text(file.read_text("utf-8").replace("id: films\n", f"id: {id_}\n"), "utf-8")
+    product = Product.load(folder)
+    product.build()
+    return product
+
+
 @pytest.fixture(scope="module")
 def products(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flight")
     with make_product(folder / "films", "flight") as films:
-        yield {"films": films}
+        write_rows(films.spec.home, [*ROWS, "5,New,2026-01-01,Fox,1.00"])
+        films.build()
+        with another(folder / "more", "more-films") as more:
+            yield {"films": films, "more-films": more}
+
+
+@pytest.fixture
+def key(products):
+    """A function that makes a key for a principal."""
+
+    def made(*roles, name="ann", **attributes):
+        who = Principal(name, frozenset(roles), attributes)
+        return keys.create(products["films"].control, who, by="owner")[1]
+
+    return made
 
 
 @pytest.fixture
@@ -102,9 +134,10 @@ def node(products):
     """A function that starts a listener."""
     started = []
 
-    def start(**endpoint):
+    def start(names=("films", "more-films"), **endpoint):
         ports = []
-        for name, product in products.items():
+        for name in names:
+            product = products[name]
             (port,) = product.ports()
 
             def sql(principal, ref=LATEST, *, purpose="", dialect="duckdb", mesh=False, name=name):
@@ -123,8 +156,7 @@ def node(products):
 
 @pytest.fixture
 def listener(node, products):
-    (one, *_) = products.values()
-    return node(identity=Identity(one.control, local_owner=True))
+    return node(identity=Identity(products["films"].control, local_owner=True))
 
 
 @pytest.fixture
@@ -133,12 +165,21 @@ def uri(listener):
 
 
 @pytest.fixture
+def raw(uri):
+    """pyarrow's own client."""
+    with flight.connect(uri) as client:
+        yield client
+
+
+@pytest.fixture
 def connect(uri):
     """A function that connects with ADBC."""
     opened = []
 
-    def connected(options=None, *, autocommit=True, **more):
-        opened.append(adbc.connect(uri, options or {}, autocommit=autocommit, **more))
+    def connected(product="films", options=None, *, autocommit=True, at=uri, **headers):
+        chosen = {"product": product} if product else {}
+        sent = {f"{HEADER}polyport-{k}": v for k, v in {**chosen, **headers}.items()}
+        opened.append(adbc.connect(at, {**sent, **(options or {})}, autocommit=autocommit))
         return opened[-1]
 
     yield connected

@@ -71,7 +71,8 @@ def told(error: Exception, *, cancelled: bool = False) -> Exception:
     What is no error of ours is a mistake of ours: it is logged, and the client learns that there was one.
     """
     if isinstance(error, flight.FlightError | _Untold):
-        return error
+        same: Exception = error
+        return same
     made: Exception
     if cancelled:
         made = flight.FlightCancelledError("the statement was cancelled")

@@ -62,8 +62,10 @@ class Kept(Generic[T]):
         """
         handle = handle or secrets.token_bytes(24)
         with self._lock:
-            gone = [*self._expired(), *self._surplus(owner)]
-            full = len(self._entries) >= self.most
+            gone = self._expired()
+            if handle not in self._entries:
+                gone += self._surplus(owner)
+            full = len(self._entries) >= self.most and handle not in self._entries
             if not full:
                 self._entries[handle] = _Entry(owner, value, self._clock())
         self._finish(gone)
