@@ -48,10 +48,9 @@ def _prepare(state: State, caller: Caller, body: bytes) -> bytes:
     )
 
 
-def _close_prepared(state: State, caller: Caller, body: bytes) -> bytes:
+def _close_prepared(state: State, caller: Caller, body: bytes) -> None:
     asked = m.unwrap(body, m.ActionClosePreparedStatementRequest)
     state.prepared.drop(caller.principal, asked.prepared_statement_handle)
-    return b""
 
 
 def _begin(state: State, caller: Caller, body: bytes) -> bytes:
@@ -67,11 +66,10 @@ def _begin(state: State, caller: Caller, body: bytes) -> bytes:
     return m.wrap(m.ActionBeginTransactionResult(transaction_id=handle))
 
 
-def _end(state: State, caller: Caller, body: bytes) -> bytes:
+def _end(state: State, caller: Caller, body: bytes) -> None:
     """Nothing was changed, so that it is the same to commit, to roll back, and to do so twice."""
     asked = m.unwrap(body, m.ActionEndTransactionRequest)
     state.transactions.drop(caller.principal, asked.transaction_id)
-    return b""
 
 
 def _cancel_query(state: State, caller: Caller, body: bytes) -> bytes:
@@ -175,14 +173,14 @@ def _close_session(state: State, caller: Caller, body: bytes) -> bytes:
     return m.CloseSessionResult(status=CLOSED).encode()
 
 
-def _none(what: str) -> Callable[[State, Caller, bytes], bytes]:
-    def refused(state: State, caller: Caller, body: bytes) -> bytes:  # noqa: ARG001
+def _none(what: str) -> Callable[[State, Caller, bytes], None]:
+    def refused(state: State, caller: Caller, body: bytes) -> None:  # noqa: ARG001
         raise NoUpdateError(f"there are no {what} here", fix="send SQL: one SELECT")
 
     return refused
 
 
-ACTIONS: Mapping[str, tuple[Callable[[State, Caller, bytes], bytes], str]] = {
+ACTIONS: Mapping[str, tuple[Callable[[State, Caller, bytes], bytes | None], str]] = {
     "CreatePreparedStatement": (_prepare, "Prepare a SELECT"),
     "ClosePreparedStatement": (_close_prepared, "Forget a prepared statement"),
     "BeginTransaction": (_begin, "See one snapshot from now on"),
@@ -193,23 +191,23 @@ ACTIONS: Mapping[str, tuple[Callable[[State, Caller, bytes], bytes], str]] = {
     "GetSessionOptions": (_get_options, "Tell the options of the session"),
     "CloseSession": (_close_session, "Forget the options of the session"),
 }
-"""Name -> what does it, and what it does in words. The answer to it is sent where it is not empty."""
-REFUSED: Mapping[str, Callable[[State, Caller, bytes], bytes]] = {
+"""Name -> what does it, and what it does in words."""
+REFUSED: Mapping[str, Callable[[State, Caller, bytes], None]] = {
     "CreatePreparedSubstraitPlan": _none("Substrait plans"),
     "BeginSavepoint": _none("savepoints"),
     "EndSavepoint": _none("savepoints"),
 }
 
 
-def act(state: State, caller: Caller, name: str, body: bytes) -> bytes:
-    """Do what the action `name` asks; the answer.
+def act(state: State, caller: Caller, name: str, body: bytes) -> bytes | None:
+    """Do what the action `name` asks; the answer, None where there is none to send.
 
     Raises:
         QueryError: There is no such action, or its message is not well formed.
         PolyportError: It cannot be done.
     """
     if name in REFUSED:
-        return REFUSED[name](state, caller, body)
+        REFUSED[name](state, caller, body)
     if name not in ACTIONS:
         raise NoUpdateError(f"no action {name[:80]!r}", fix=", ".join(ACTIONS))
     return ACTIONS[name][0](state, caller, body)

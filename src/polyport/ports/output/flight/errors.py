@@ -30,7 +30,11 @@ log = logging.getLogger("polyport.flight")
 
 
 class _Untold:
-    """For errors of Arrow, whose traceback pyarrow would send to the client: it cannot be written out."""
+    """An error whose traceback cannot be written out, for pyarrow would send it to the client.
+
+    It does so for all but those of Flight, and in `get_schema` for these, too. Where it cannot, it sends the class's
+    name.
+    """
 
     @property
     def __cause__(self) -> NoReturn:
@@ -49,15 +53,39 @@ class Unimplemented(_Untold, pa.ArrowNotImplementedError):  # type: ignore[misc]
     """`UNIMPLEMENTED`."""
 
 
+class Unauthenticated(_Untold, flight.FlightUnauthenticatedError):  # type: ignore[misc]
+    """`UNAUTHENTICATED`."""
+
+
+class Unauthorized(_Untold, flight.FlightUnauthorizedError):  # type: ignore[misc]
+    """`PERMISSION_DENIED`."""
+
+
+class Unavailable(_Untold, flight.FlightUnavailableError):  # type: ignore[misc]
+    """`UNAVAILABLE`."""
+
+
+class Cancelled(_Untold, flight.FlightCancelledError):  # type: ignore[misc]
+    """`CANCELLED`."""
+
+
+class Failed(_Untold, flight.FlightServerError):  # type: ignore[misc]
+    """`UNKNOWN`."""
+
+
+class Internal(_Untold, flight.FlightInternalError):  # type: ignore[misc]
+    """`INTERNAL`."""
+
+
 class NoUpdateError(QueryError):
     """Something is to be changed, and nothing can be."""
 
 
 _KINDS: tuple[tuple[type[PolyportError], Callable[[str], Exception]], ...] = (
-    (CancelledError, flight.FlightCancelledError),
-    (AuthenticationError, flight.FlightUnauthenticatedError),
-    (AccessError, flight.FlightUnauthorizedError),
-    (LimitError, flight.FlightUnavailableError),
+    (CancelledError, Cancelled),
+    (AuthenticationError, Unauthenticated),
+    (AccessError, Unauthorized),
+    (LimitError, Unavailable),
     (NotFoundError, NotFound),
     (NoUpdateError, Unimplemented),
     (QueryError, InvalidArgument),
@@ -70,18 +98,18 @@ def told(error: Exception, *, cancelled: bool = False) -> Exception:
 
     What is no error of ours is a mistake of ours: it is logged, and the client learns that there was one.
     """
-    if isinstance(error, flight.FlightError | _Untold):
+    if isinstance(error, _Untold):
         same: Exception = error
         return same
     made: Exception
     if cancelled:
-        made = flight.FlightCancelledError("the statement was cancelled")
+        made = Cancelled("the statement was cancelled")
     elif isinstance(error, PolyportError):
-        kind = next((k for e, k in _KINDS if isinstance(error, e)), flight.FlightServerError)
+        kind = next((k for e, k in _KINDS if isinstance(error, e)), Failed)
         made = kind(f"{error} [{error.code}]")
     else:
         log.error("a call of Flight failed", exc_info=error)
-        made = flight.FlightInternalError("the server failed; its log says more")
+        made = Internal("the server failed; its log says more")
     return made
 
 

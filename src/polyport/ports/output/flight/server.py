@@ -177,7 +177,7 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
         """Prepare, begin, end, cancel, and the session's options."""
         caller, body = _caller(context), _short(bytes(action.body))
         answer = actions.act(self.state, caller, action.type, body)
-        return iter([flight.Result(pa.py_buffer(answer))] if answer else [])
+        return iter([] if answer is None else [flight.Result(pa.py_buffer(answer))])
 
     @telling
     def list_actions(self, context: flight.ServerCallContext) -> list[flight.ActionType]:
