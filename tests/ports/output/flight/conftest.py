@@ -2,120 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
 
 import adbc_driver_flightsql.dbapi as adbc
-import duckdb
-import pyarrow as pa
 import pytest
 from pyarrow import flight
 
 from polyport.access import keys
 from polyport.access.identity import Identity
-from polyport.access.sql import Answer, CancelledError, Described
-from polyport.errors import QueryError
-from polyport.expression import quote
-from polyport.model import LATEST, Principal
+from polyport.mesh import Mesh
+from polyport.model import Principal
 from polyport.ports.output import Endpoint
 from polyport.ports.output.flight import FlightPort
-from polyport.product import Product
 from polyport.testing.output_port import ROWS, make_product, write_rows
 
-
 HEADER = "adbc.flight.sql.rpc.call_header."
-
-
-class FakeSession:
-    """What a walled session does, in this process and without walls."""
-
-    def __init__(self, products, product, principal, ref, purpose, mesh):
-        self.products, self.product, self.principal = products, "" if mesh else product, principal
-        self.ref, self.purpose, self.cancelled = ref, purpose, False
-        self.engine = None
-        if ref != LATEST and not mesh:
-            products[product].open(principal, ref, port="flight").close()
-
-    def _connect(self):
-        if self.engine is not None:
-            return self.engine
-        engine = duckdb.connect()
-        engine.execute("ATTACH ':memory:' AS mesh; USE mesh")
-        engine.execute("SET TimeZone='UTC'")
-        for name, product in self.products.items():
-            ref = self.ref if name == self.product else LATEST
-            with product.open(self.principal, ref, port="flight", purpose=self.purpose) as view:
-                engine.execute(f"CREATE SCHEMA {quote(name)}")
-                for dataset in view.datasets:
-                    rows = view.scan(dataset).read_all()  # noqa: F841 - named in SQL
-                    engine.execute(f"CREATE TABLE {quote(name)}.{quote(dataset)} AS FROM rows")
-        if self.product:
-            engine.execute(f"USE mesh.{quote(self.product)}")
-        return engine
-
-    def begin(self):
-        self.engine = self._connect()
-
-    def end(self):
-        self.engine = None
-
-    def describe(self, sql, parameters=()):
-        try:
-            made = self._connect().sql(sql, params=[None] * sql.count("?"))
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
-        schema = made.limit(0).to_arrow_table().schema
-        return Described(schema, tuple(map(str, made.types)), ("VARCHAR",) * sql.count("?"))
-
-    def query(self, sql, values=()):
-        engine = self._connect()
-        try:
-            made = engine.sql(sql, params=list(values)) if values else engine.sql(sql)
-            reader = made.to_arrow_reader(10_000)
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
-
-        def batches():
-            try:
-                for batch in reader:
-                    yield batch
-                    if self.cancelled:
-                        raise CancelledError("the statement was cancelled")
-            except duckdb.Error as error:
-                raise QueryError(str(error)) from error
-
-        return Answer(
-            pa.RecordBatchReader.from_batches(reader.schema, batches()),
-            tuple(map(str, made.types)),
-        )
-
-    def cancel(self):
-        self.cancelled = True
-
-    def close(self):
-        self.engine = None
 
 
 MORE = ["2,Dune,,Universal,7.00", "9,Nine,,Fox,9.00"]
 
 
-def another(folder, id_):
-    """As `make_product` makes it, by another name and with other rows."""
+def another(folder):
+    """As `make_product` makes it, with another id, another dataset, a foreign key, and words."""
     make_product(folder, "flight", rows=MORE).close()
+    shutil.rmtree(folder / ".polyport")
     file = folder / "dataproduct.odps.yaml"
-    file.write_text(file.read_text("utf-8").replace("id: films\n", f"id: {id_}\n"), "utf-8")
-    product = Product.load(folder)
-    product.build()
-    return product
+    file.write_text(file.read_text("utf-8").replace("id: films\n", "id: more-films\n"), "utf-8")
+    file = folder / "contracts" / "films.odcs.yaml"
+    text = file.read_text("utf-8")
+    text = text.replace("- name: films", "- name: films\n    description: More of them.")
+    text = text.replace(
+        "{name: studio, ",
+        "{name: studio, description: Who made it., relationships: [{to: studios.name}], ",
+    )
+    file.write_text(text + STUDIOS, "utf-8")
+    step = folder / "transform" / "studios.sql"
+    step.write_text("SELECT DISTINCT studio AS name FROM sheet", "utf-8")
+
+
+STUDIOS = """
+  - name: studios
+    properties:
+      - {name: name, logicalType: string, physicalType: VARCHAR, primaryKey: true, required: true}
+"""
 
 
 @pytest.fixture(scope="module")
 def products(tmp_path_factory):
     folder = tmp_path_factory.mktemp("flight")
-    with make_product(folder / "films", "flight") as films:
+    make_product(folder / "films", "flight").close()
+    shutil.rmtree(folder / "films" / ".polyport")
+    another(folder / "more")
+    (folder / "mesh.yaml").write_text("name: mesh\nproducts: ['*']\n", "utf-8")
+    with Mesh.find(folder) as mesh:
+        made = mesh.each()
+        for product in made.values():
+            product.build()
+        films = made["films"]
         write_rows(films.spec.home, [*ROWS, "5,New,2026-01-01,Fox,1.00"])
         films.build()
-        with another(folder / "more", "more-films") as more:
-            yield {"films": films, "more-films": more}
+        yield made
 
 
 @pytest.fixture
@@ -135,17 +81,7 @@ def node(products):
     started = []
 
     def start(names=("films", "more-films"), **endpoint):
-        ports = []
-        for name in names:
-            product = products[name]
-            (port,) = product.ports()
-
-            def sql(principal, ref=LATEST, *, purpose="", dialect="duckdb", mesh=False, name=name):
-                return FakeSession(products, name, principal, ref, purpose, mesh)
-
-            ports.append(
-                FlightPort(replace(port.context, sql=sql, record=product.ledger.record_request))
-            )
+        ports = [port for name in names for port in products[name].ports()]
         started.append(FlightPort.listen(ports, Endpoint(**endpoint)))
         return started[-1]
 

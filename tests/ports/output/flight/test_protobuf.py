@@ -97,7 +97,9 @@ def google():
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
-        m.__name__: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"ours.{m.__name__}"))
+        m.__name__: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f"ours.{m.__name__}")
+        )
         for m in MESSAGES
     }
 
@@ -105,7 +107,11 @@ def google():
 def same_as(ours, theirs):
     """Whether a message of Google's says what ours does."""
     for each in fields(ours):
-        spec, own, other = each.metadata["wire"], getattr(ours, each.name), getattr(theirs, each.name)
+        spec, own, other = (
+            each.metadata["wire"],
+            getattr(ours, each.name),
+            getattr(theirs, each.name),
+        )
         if spec.repeated:
             pairs = zip(own, other, strict=True)
             if isinstance(spec.kind, str):
@@ -138,7 +144,9 @@ def test_hostile_bytes_are_read_as_google_reads_them_or_refused(google, message)
 
     whole = st.binary(max_size=60)
     changed = st.builds(
-        lambda value, at, byte: value[: at % (len(value) + 1)] + byte + value[at % (len(value) + 1) :],
+        lambda value, at, byte: (
+            value[: at % (len(value) + 1)] + byte + value[at % (len(value) + 1) :]
+        ),
         values(message).map(lambda v: v.encode()),
         st.integers(0, 1000),
         st.binary(max_size=2),
@@ -161,7 +169,9 @@ def test_hostile_bytes_are_read_as_google_reads_them_or_refused(google, message)
 
 
 MERGED = {
-    m.__name__ for m in MESSAGES if any(not isinstance(f.metadata["wire"].kind, str) for f in fields(m))
+    m.__name__
+    for m in MESSAGES
+    if any(not isinstance(f.metadata["wire"].kind, str) for f in fields(m))
 }
 """Sent twice, Google merges an embedded message; we take the last."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shlex import quote as shell
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from polyport.access.identity import LOOPBACK
 from polyport.errors import ConfigurationError, MissingExtraError
 from polyport.expression import quote
 
@@ -120,6 +121,10 @@ def _started(contexts: Mapping[str, OutputContext], at: Endpoint) -> FlightSqlSe
     from polyport.ports.output.flight.calls import Door  # noqa: PLC0415
     from polyport.ports.output.flight.state import State  # noqa: PLC0415
 
+    if at.identity is None and at.host not in LOOPBACK:
+        raise ConfigurationError(
+            f"on {at.host!r} others can reach it, and nobody can log in", fix="listen on 127.0.0.1"
+        )
     certificates = _certificates(at)
     host = at.host.strip("[]")
     named = f"[{host}]" if ":" in host else host
