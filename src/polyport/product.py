@@ -326,7 +326,14 @@ class Product:
 
     def ports(self, identify: Identify = local_owner) -> list[OutputPort]:
         """The output ports of the descriptor, each given what is promised and one way to the rows."""
-        made = making.outputs(self.spec, self._door, self._sql_door, identify, self._scratch())
+        made = making.outputs(
+            self.spec,
+            self._door,
+            self._sql_door,
+            identify,
+            self._scratch(),
+            self.ledger.record_request,
+        )
         self.opened += made
         return made
 

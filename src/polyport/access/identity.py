@@ -61,7 +61,7 @@ class Identity:
             raise AuthenticationError(
                 f"the header Authorization is sent {len(given)} times", fix="send it once"
             )
-        return previewed(connection, self.authenticate(_credential(given[0])))
+        return previewed(connection, self.authenticate(credential(given[0])))
 
     def by_key_id(self, key_id: str, stored: bytes | None = None) -> Principal:
         """Who comes with the key `key_id`, one of whose secrets was proved: by SCRAM, see `keys.scram`.
@@ -127,8 +127,8 @@ def preview(known: Principal, asked: str) -> Principal:
     return replace(seen, credential=known.credential)
 
 
-def _credential(header: str) -> str:
-    """The key or token in an Authorization header.
+def credential(header: str) -> str:
+    """The key or token in an Authorization header, of HTTP or gRPC.
 
     Raises:
         AuthenticationError: There is none.
@@ -150,9 +150,13 @@ def _credential(header: str) -> str:
 
 
 def _password(encoded: str) -> str:
-    """The password; the user's name, where that is all there is (`curl -u KEY:`)."""
+    """The password; the user's name, where that is all there is (`curl -u KEY:`).
+
+    Clients of gRPC in Go leave out the padding.
+    """
+    padded = encoded + "=" * (-len(encoded) % 4)
     try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        user, _, password = base64.b64decode(padded, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         return ""
     return password or user

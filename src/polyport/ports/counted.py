@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from polyport.errors import PolyportError
 from polyport.model import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from polyport.access.identity import Identify
     from polyport.ledger import Ledger
     from polyport.model import Principal
+    from polyport.ports.output import OutputContext
 
 OK = 200
 _NOTED = "polyport.principal"
@@ -29,6 +35,50 @@ def noting(identify: Identify) -> Identify:
         return principal, purpose
 
     return noted
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is known of a request while it is answered."""
+
+    status: int = 200
+    """As HTTP has it."""
+    bytes: int = 0
+
+
+@contextmanager
+def counting(
+    context: OutputContext, principal: str, *, started: float | None = None
+) -> Iterator[Tally]:
+    """Record what is answered in here as one request to the port, for protocols other than HTTP.
+
+    An error that leaves it is the request's status; what ends it early (a generator that is closed) counts as 499.
+    `started`: what `time.perf_counter` gave when the request came; None: it comes now.
+    """
+    started, tally = time.perf_counter() if started is None else started, Tally()
+    try:
+        yield tally
+    except PolyportError as error:
+        tally.status = error.http_status
+        raise
+    except GeneratorExit:
+        tally.status = 499
+        raise
+    except Exception:
+        tally.status = 500
+        raise
+    finally:
+        context.record(
+            Request(
+                at=datetime.now(UTC),
+                product=context.product.id,
+                port=context.spec.name,
+                principal=principal,
+                status=tally.status,
+                bytes=tally.bytes,
+                seconds=time.perf_counter() - started,
+            )
+        )
 
 
 class Counted:

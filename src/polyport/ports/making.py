@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from polyport.access.identity import Identify
     from polyport.access.sql import OpenSql
     from polyport.descriptor.types import DataProduct, Port
-    from polyport.model import Ref
+    from polyport.model import Ref, Request
     from polyport.ports.input import InputPort
     from polyport.ports.management import ManagementContext, ManagementPort
     from polyport.ports.output import OutputPort
@@ -76,8 +76,13 @@ def taken(product: DataProduct) -> frozenset[str]:
     return frozenset(found)
 
 
-def outputs(
-    product: DataProduct, doors: Doors, sql: SqlDoors, identify: Identify, scratch: Path
+def outputs(  # noqa: PLR0913 - what a context is made of
+    product: DataProduct,
+    doors: Doors,
+    sql: SqlDoors,
+    identify: Identify,
+    scratch: Path,
+    record: Callable[[Request], None],
 ) -> list[OutputPort]:
     """The output ports, each given what is promised and one way to the rows.
 
@@ -95,6 +100,7 @@ def outputs(
             identify,
             scratch,
             sql(spec),
+            record,
         )
         made.append(load("output", spec.type, where=spec.name)(context))
     return made

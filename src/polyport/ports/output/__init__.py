@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from polyport.access.identity import Identify, Identity
     from polyport.access.sql import OpenSql
     from polyport.descriptor.types import DataProduct, Port, SchemaObject
-    from polyport.model import Snapshot
+    from polyport.model import Request, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class OutputContext:
     """A folder for what can be made again (caches); None: the system's temporary folder."""
     sql: OpenSql | None = None
     """For ports that take consumers' own SQL."""
+    record: Callable[[Request], None] = lambda _: None
+    """Takes what `ports.counted.counting` counts; requests over HTTP are counted where the port is mounted."""
 
     @property
     def objects(self) -> Mapping[str, SchemaObject]:

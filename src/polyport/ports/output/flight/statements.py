@@ -1,0 +1,252 @@
+"""Statements from their text to their rows: sessions, what is kept of a statement, and how its rows are streamed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from polyport.errors import ConfigurationError, NotFoundError, PolyportError, QueryError
+from polyport.model import LATEST
+from polyport.ports.counted import counting
+from polyport.ports.output.flight.errors import told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from polyport.access.sql import Answer, Session
+    from polyport.model import Ref
+    from polyport.ports.output import OutputContext
+    from polyport.ports.output.flight.calls import Caller
+
+PIECE = 4 * 1024 * 1024
+"""Bytes of one message: clients in Go take no more than 16 MiB."""
+PARAMETERS = 1_000
+"""Rows of parameters of one statement."""
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Talk:
+    """A session in SQL that calls may share, one at a time."""
+
+    session: Session
+    context: OutputContext
+    lasting: bool = False
+    """A transaction: it outlives its statements."""
+    reading: int = 0
+    """How many answers are open."""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def close(self) -> None:
+        """End what runs, and the session with it."""
+        self.session.cancel()
+        with self.lock:
+            self.session.close()
+
+
+@dataclass(slots=True)
+class Statement:
+    """A statement that runs: its rows are waited for, or are being read."""
+
+    talk: Talk
+    principal: str
+    sql: str
+    answer: Answer
+    more: tuple[Row, ...] = ()
+    """Further values of its parameters: it is run for each of them in turn."""
+    asked: float = field(default_factory=time.perf_counter)
+    started: bool = False
+    cancelled: bool = False
+    ended: bool = False
+
+    def start(self) -> None:
+        """Begin to read it.
+
+        Raises:
+            QueryError: It was begun before: an answer is given once.
+        """
+        with self.talk.lock:
+            if self.started:
+                raise QueryError("this answer is read already", fix="run the statement again")
+            self.started = True
+
+    def cancel(self) -> None:
+        """End it; with it those that share its transaction."""
+        self.cancelled = True
+        self.talk.session.cancel()
+
+    def close(self) -> None:
+        """Let go of it, wherever it stands."""
+        if self.ended:
+            return
+        if self.started:
+            self.cancel()  # whoever reads it ends it
+            return
+        with counting(self.talk.context, self.principal, started=self.asked) as tally:
+            tally.status = 499
+        self.finish()
+
+    def finish(self) -> None:
+        """Nothing more is read: end its session where that is its own."""
+        self.ended = True
+        with self.talk.lock:
+            self.answer.reader.close()
+            self.talk.reading -= 1
+        if not self.talk.lasting:
+            self.talk.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement that can be run again and again, with other values."""
+
+    sql: str
+    transaction: bytes = b""
+    rows: tuple[Row, ...] = ((),)
+    """The values that are bound to its parameters; for each row it is run once."""
+    parameters: int = 0
+    """How many it takes."""
+
+
+def talk(contexts: Mapping[str, OutputContext], caller: Caller) -> Talk:
+    """A session of `caller` with the product that it chose; with the only one; or with all of them.
+
+    Raises:
+        NotFoundError: There is no such product with a Flight port, or no such snapshot.
+        QueryError: It is not said which product the snapshot is of.
+    """
+    if caller.product:
+        context, mesh = chosen(contexts, caller.product), False
+    else:
+        context, mesh = next(iter(contexts.values())), len(contexts) > 1
+    if mesh and not _everywhere(caller.snapshot):
+        raise QueryError(
+            f"it is not said which product the snapshot {caller.snapshot!r} is of",
+            fix="choose one: the header polyport-product, or the session option schema; or ask as of a time",
+        )
+    if context.sql is None:
+        raise ConfigurationError("this node takes no SQL")
+    opened = context.sql(caller.principal, caller.snapshot, purpose=caller.purpose, mesh=mesh)
+    return Talk(opened, context)
+
+
+def chosen(contexts: Mapping[str, OutputContext], product: str) -> OutputContext:
+    """The port of `product`.
+
+    Raises:
+        NotFoundError: It has none.
+    """
+    if product not in contexts:
+        raise NotFoundError(
+            f"no product {product!r} has a Flight port here", fix="GetDbSchemas lists them"
+        )
+    return contexts[product]
+
+
+def _everywhere(ref: Ref) -> bool:
+    """Whether it means the same in every product."""
+    if ref == LATEST:
+        return True
+    try:
+        datetime.fromisoformat(ref)
+    except ValueError:
+        return False
+    return not ref.isdigit()
+
+
+def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> Statement:
+    """Run `sql`; its rows wait.
+
+    Raises:
+        PolyportError: As `Session.query`.
+    """
+    asked = time.perf_counter()
+    try:
+        with talk.lock:
+            answer = talk.session.query(sql, rows[0])
+            talk.reading += 1
+    except PolyportError as error:
+        with counting(talk.context, principal, started=asked) as tally:
+            tally.status = error.http_status
+        if not talk.lasting:
+            talk.close()
+        raise
+    return Statement(talk, principal, sql, answer, rows[1:], asked)
+
+
+def stream(statement: Statement, done: Callable[[], None]) -> Iterator[pa.RecordBatch]:
+    """The statement's rows, as they come; `done` is called when they have ended, however that is."""
+    found = _stream(statement, done)
+    next(found)  # from now on it ends in order, even where it is never read
+    return found
+
+
+def _stream(statement: Statement, done: Callable[[], None]) -> Iterator[Any]:
+    context = statement.talk.context
+    try:
+        with counting(context, statement.principal, started=statement.asked) as tally:
+            yield None
+            for batch in _all(statement):
+                tally.bytes += batch.nbytes
+                yield from pieces(batch)
+    except Exception as error:  # noqa: BLE001 - a stream is a boundary of its own
+        raise told(error, cancelled=statement.cancelled) from None
+    finally:
+        statement.finish()
+        done()
+
+
+def _all(statement: Statement) -> Iterator[pa.RecordBatch]:
+    talk, schema = statement.talk, statement.answer.reader.schema
+    yield from _read(statement.answer, talk.lock)
+    for values in statement.more:
+        with talk.lock:
+            answer = talk.session.query(statement.sql, values)
+        if not schema.equals(answer.reader.schema):
+            answer.reader.close()
+            raise QueryError(
+                "another row of parameters gives columns of other types",
+                fix="cast the parameters: $1::BIGINT",
+            )
+        yield from _read(answer, talk.lock)
+
+
+def _read(answer: Answer, lock: threading.RLock) -> Iterator[pa.RecordBatch]:
+    try:
+        while True:
+            with lock:
+                batch = answer.reader.read_next_batch()
+            yield batch
+    except StopIteration:
+        return
+    finally:
+        with lock:
+            answer.reader.close()
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """`batch` in parts that a message can hold; a row is never split."""
+    if batch.nbytes <= PIECE or batch.num_rows <= 1:
+        yield batch
+        return
+    step = max(1, min(batch.num_rows * PIECE // batch.nbytes, batch.num_rows // 2))
+    for start in range(0, batch.num_rows, step):
+        part = batch.slice(start, step)
+        if part.nbytes > 2 * PIECE:  # some rows are much longer than others
+            yield from pieces(part)
+        else:
+            yield part
+
+
+def bound(batches: Sequence[pa.RecordBatch]) -> tuple[Row, ...]:
+    """The rows of parameters in `batches`."""
+    return tuple(
+        row
+        for batch in batches
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    )
