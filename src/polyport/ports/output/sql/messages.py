@@ -116,15 +116,15 @@ class Body:
     """What a message holds, read from the left. Whatever is not there is a ProtocolError."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.whole = body
         self._at = 0
 
     def text(self) -> str:
         """A string up to its zero byte."""
-        end = self._body.find(b"\0", self._at)
+        end = self.whole.find(b"\0", self._at)
         if end < 0:
             raise ProtocolError("invalid string in message")
-        found, self._at = self._body[self._at : end], end + 1
+        found, self._at = self.whole[self._at : end], end + 1
         return decoded(found)
 
     def int16(self) -> int:
@@ -152,18 +152,18 @@ class Body:
     def take(self, size: int) -> bytes:
         """The next `size` bytes."""
         end = self._at + size
-        if size < 0 or end > len(self._body):
+        if size < 0 or end > len(self.whole):
             raise ProtocolError("insufficient data left in message")
-        found, self._at = self._body[self._at : end], end
+        found, self._at = self.whole[self._at : end], end
         return found
 
     def rest(self) -> bytes:
         """All that is left."""
-        return self.take(len(self._body) - self._at)
+        return self.take(len(self.whole) - self._at)
 
     def end(self) -> None:
         """Nothing may be left."""
-        if self._at != len(self._body):
+        if self._at != len(self.whole):
             raise ProtocolError("invalid message format")
 
     def _value(self) -> bytes | None:
@@ -175,7 +175,7 @@ class Body:
     def _count(self, least: int) -> int:
         """A number of things that take at least `least` bytes each."""
         count = int.from_bytes(self.take(2), "big")
-        if count * least > len(self._body) - self._at:
+        if count * least > len(self.whole) - self._at:
             raise ProtocolError("insufficient data left in message")
         return count
 

@@ -2,136 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from polyport.errors import QueryError
+from polyport.ports.output.sql import copying
+from polyport.ports.output.sql.commands import (
+    ALL, Close, Command, Deallocate, Declare, Discard, Execute, Fetch, Ignored, Prepare, Reader, Select, Setting,
+    Transaction, Write,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from polyport.ports.output.sql.scanner import Statement, Token
+    from polyport.ports.output.sql.scanner import Statement
 
-ALL: Final = -1
-"""As many rows as there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """Anything that the session answers, or the catalogue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """BEGIN, COMMIT, ROLLBACK, and those of savepoints."""
-
-    action: Literal["begin", "commit", "rollback", "savepoint", "release", "return"]
-    name: str = ""
-    """Of the savepoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """SET, RESET or SHOW of a setting of ours: `polyport.snapshot`."""
-
-    action: Literal["set", "reset", "show"]
-    name: str
-    value: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """What changes nothing here, and is answered with its tag."""
-
-    tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """What would change something."""
-
-    verb: str
-
-
-@dataclass(frozen=True, slots=True)
-class Declare:
-    """DECLARE ... CURSOR FOR."""
-
-    name: str
-    query: str
-    binary: bool = False
-    hold: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """FETCH or MOVE."""
-
-    name: str
-    count: int
-    """`ALL`: the rest."""
-    move: bool = False
-    backward: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """CLOSE of a cursor; without a name, of all."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prepare:
-    """PREPARE name (types) AS query."""
-
-    name: str
-    types: tuple[str, ...]
-    query: str
-
-
-@dataclass(frozen=True, slots=True)
-class Execute:
-    """EXECUTE name (values)."""
-
-    name: str
-    values: str
-    """As written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deallocate:
-    """DEALLOCATE of a prepared statement; without a name, of all."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """DISCARD."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """COPY ... TO STDOUT."""
-
-    query: str
-    format: Literal["text", "csv", "binary"] = "text"
-    delimiter: str = "\t"
-    null: str = "\\N"
-    header: bool = False
-    quote: str = '"'
-    escape: str = '"'
-    force: tuple[str, ...] = field(default=())
-    """Columns that are always quoted; `*`: all."""
-
-
-Command: TypeAlias = (
-    Select | Transaction | Setting | Ignored | Write | Declare | Fetch | Close | Prepare | Execute | Deallocate
-    | Discard | Copy
-)  # fmt: skip
 _WRITES: Final = frozenset(
     "insert update delete merge truncate create drop alter grant revoke comment vacuum analyze reindex cluster lock "
     "refresh import security call do notify checkpoint attach detach install load pragma export".split()
@@ -153,91 +36,6 @@ def command(statement: Statement) -> Command:
     return Write(verb.upper()) if verb in _WRITES else Select()
 
 
-class Reader:
-    """The tokens of one statement, read from the left."""
-
-    def __init__(self, statement: Statement) -> None:
-        self.sql = statement.sql
-        self.tokens: Sequence[Token] = statement.tokens
-        self.at = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether all are read."""
-        return self.at >= len(self.tokens)
-
-    def peek(self, *words: str, ahead: int = 0) -> bool:
-        """Whether one of `words` comes."""
-        at = self.at + ahead
-        return at < len(self.tokens) and self.tokens[at].says(*words)
-
-    def skip(self) -> None:
-        """Pass one."""
-        self.at += 1
-
-    def took(self, *words: str) -> bool:
-        """Pass one of `words`, if it comes."""
-        found = self.peek(*words)
-        self.at += found
-        return found
-
-    def expect(self, *words: str) -> None:
-        """Pass one of `words`."""
-        if not self.took(*words):
-            raise self.wrong()
-
-    def next(self) -> Token:
-        """Pass one, whatever it is."""
-        if self.done:
-            raise self.wrong()
-        self.at += 1
-        return self.tokens[self.at - 1]
-
-    def name(self) -> str:
-        """Pass an identifier."""
-        token = self.next()
-        if token.kind not in ("word", "name"):
-            self.at -= 1
-            raise self.wrong()
-        return token.value
-
-    def rest(self) -> str:
-        """All that is left, as written."""
-        if self.done:
-            raise self.wrong()
-        start, self.at = self.tokens[self.at].start, len(self.tokens)
-        return self.sql[start:]
-
-    def inside(self) -> str:
-        """What stands between `(` and its `)`, as written."""
-        self.expect("(")
-        start, depth = self.at, 1
-        while depth:
-            token = self.next()
-            depth += token.says("(") - token.says(")")
-        if self.at - 1 == start:
-            return ""
-        return self.sql[self.tokens[start].start : self.tokens[self.at - 2].end]
-
-    def end(self) -> None:
-        """Nothing may be left."""
-        if not self.done:
-            raise self.wrong()
-
-    def wrong(self) -> QueryError:
-        """Says where it goes wrong."""
-        if self.done:
-            return syntax("syntax error at end of input", self.sql, len(self.sql))
-        token = self.tokens[self.at]
-        return syntax(f'syntax error at or near "{token.text[:40]}"', self.sql, token.start)
-
-
-def syntax(message: str, sql: str, at: int) -> QueryError:
-    """An error at a place in `sql`."""
-    before = sql[:at]
-    return QueryError(message, line=before.count("\n") + 1, column=at - before.rfind("\n"))
-
-
 def _begin(said: Reader) -> Command:
     return Transaction("begin")
 
@@ -251,8 +49,7 @@ def _commit(said: Reader) -> Command:
     if said.peek("prepared"):
         return Write("COMMIT PREPARED")
     said.took("work", "transaction")
-    said.took("and") and (said.took("no"), said.expect("chain"))
-    said.end()
+    _chain(said)
     return Transaction("commit")
 
 
@@ -261,11 +58,15 @@ def _rollback(said: Reader) -> Command:
     if said.took("to"):
         said.took("savepoint")
         return Transaction("return", said.name())
+    _chain(said)
+    return Transaction("rollback")
+
+
+def _chain(said: Reader) -> None:
     if said.took("and"):
-        said.took("no")
+        said.expect("no")
         said.expect("chain")
     said.end()
-    return Transaction("rollback")
 
 
 def _savepoint(said: Reader) -> Command:
@@ -418,20 +219,10 @@ def _discard(said: Reader) -> Command:
     return Discard(what)
 
 
-def _nothing(tag: str):  # type: ignore[no-untyped-def]
-    return lambda said: Ignored(tag)
-
-
-def _copy(said: Reader) -> Command:
-    from polyport.ports.output.sql.copying import asked
-
-    return asked(said)
-
-
-_VERBS = {
+_VERBS: Final[dict[str, Callable[[Reader], Command]]] = {
     "begin": _begin, "start": _start, "commit": _commit, "end": _commit, "rollback": _rollback,
     "abort": _rollback, "savepoint": _savepoint, "release": _release, "set": _set, "reset": _reset,
     "show": _show, "declare": _declare, "fetch": _fetch, "move": _move, "close": _close,
-    "prepare": _prepare, "execute": _execute, "deallocate": _deallocate, "discard": _discard, "copy": _copy,
+    "prepare": _prepare, "execute": _execute, "deallocate": _deallocate, "discard": _discard, "copy": copying.asked,
     "listen": lambda _: Ignored("LISTEN"), "unlisten": lambda _: Ignored("UNLISTEN"),
 }  # fmt: skip

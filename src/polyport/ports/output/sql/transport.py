@@ -121,7 +121,7 @@ class Transport:
     def shut(self) -> None:
         """End it: whoever waits for it is woken."""
         try:
-            self.socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # not TLS's: another thread reads
         except OSError:
             return  # it is over already
 
