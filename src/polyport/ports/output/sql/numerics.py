@@ -134,7 +134,7 @@ def _packed(groups: Sequence[pa.Array], kept: Sequence[pa.Array], counts: pa.Arr
     )
     chosen = pa.Array.from_buffers(pa.uint8(), width * count, [None, pa.py_buffer(bytes(mask))])
     data = pc.filter(digits, pc.not_equal(chosen, 0))
-    sizes = pc.multiply(counts.cast(pa.int32()), 2)
+    sizes = pc.multiply(counts, 2).cast(pa.int32())
     ends = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int32()), sizes]))
     raw = memoryview(data.buffers()[1])[2 * data.offset :]
     return pa.Array.from_buffers(BINARY, count, [None, ends.buffers()[1], pa.py_buffer(raw)])
@@ -145,11 +145,11 @@ def _heads(
 ) -> pa.Array:
     """Length, number of digits, weight of the first, sign and scale of each row: 12 bytes."""
     count = len(counts)
-    weights = pc.subtract(pa.scalar(wholes - 1, pa.int16()), pc.fill_null(first, wholes - 1))
+    weights = pc.subtract(wholes - 1, pc.fill_null(first, wholes - 1)).cast(pa.int16())
     signs = pc.if_else(negative, pa.scalar(_NEGATIVE, pa.int16()), pa.scalar(0, pa.int16()))
     sizes = pc.add(pc.multiply(counts, pa.scalar(2, pa.int16())), pa.scalar(8, pa.int16()))
     whole = array("h", bytes(12 * count))
-    columns = (sizes, counts, weights.cast(pa.int16()), signs)
+    columns = (sizes, counts, weights, signs)
     for place, each in enumerate(columns, 1):
         whole[place::6] = array("h", bytewise.native(each))
     whole[5::6] = array("h", [scale]) * count

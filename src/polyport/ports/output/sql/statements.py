@@ -168,7 +168,8 @@ def _moved(said: Reader, *, move: bool) -> Command:
     said.took("from", "in")
     name = said.name()
     said.end()
-    return Fetch(name, abs(count), move, backward or count < ALL)
+    backward = backward or count < ALL
+    return Fetch(name, 0 if backward else count, move, backward)
 
 
 def _count(said: Reader, *, default: int | None) -> int:

@@ -33,6 +33,9 @@ _CLASSES: Final[Sequence[tuple[type[PolyportError], str]]] = (
 _MESSAGES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), state)
     for pattern, state in (
+        (r"^(insert|update|delete|merge|truncate|create|alter|drop|copy|attach|call|pragma|set|load|install|explain|vacuum|transaction)\b.* is not for consumers", "25006"),
+        (r"there is no (table )?function", "42883"),
+        (r"is not for consumers", "42501"),
         (r"syntax error|parser error|unterminated|no statement", "42601"),
         (r"division by zero|divide by zero", "22012"),
         (r"out of range|overflow", "22003"),
