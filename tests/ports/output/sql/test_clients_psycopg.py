@@ -31,7 +31,9 @@ def test_parameters_of_all_sorts(client):
     first = client.execute(sql, values).fetchone()
     assert first == client.execute(sql, values, binary=True, prepare=True).fetchone()
     assert first[0] > 0
-    assert client.execute("SELECT count(*) FROM films WHERE released < %s", ("1990-01-11",)).fetchone() == (9,)
+    assert client.execute(
+        "SELECT count(*) FROM films WHERE released < %s", ("1990-01-11",)
+    ).fetchone() == (9,)
 
 
 def test_a_named_cursor_fetches_bit_by_bit(served):
@@ -43,13 +45,17 @@ def test_a_named_cursor_fetches_bit_by_bit(served):
 
 def test_copy_gives_the_rows_in_all_formats(client):
     with client.cursor() as cursor:
-        with cursor.copy("COPY (SELECT id, title FROM films ORDER BY id LIMIT 7) TO STDOUT") as copy:
+        with cursor.copy(
+            "COPY (SELECT id, title FROM films ORDER BY id LIMIT 7) TO STDOUT"
+        ) as copy:
             rows = list(copy.rows())
         assert rows[0] == ("1", "film 1")
         assert rows[-1] == ("7", None)
         with cursor.copy("COPY people TO STDOUT (FORMAT csv, HEADER)") as copy:
             assert b"".join(bytes(b) for b in copy) == b"name,year\nAnn,1970\nBob,1970\n"
-        with cursor.copy("COPY (SELECT id, cost, title FROM films ORDER BY id) TO STDOUT (FORMAT binary)") as copy:
+        with cursor.copy(
+            "COPY (SELECT id, cost, title FROM films ORDER BY id) TO STDOUT (FORMAT binary)"
+        ) as copy:
             copy.set_types(["int8", "numeric", "text"])
             rows = list(copy.rows())
         assert len(rows) == 5000

@@ -11,7 +11,12 @@ import pyarrow.compute as pc
 
 from polyport.ports.output.sql import bytewise, numerics, texts, types
 from polyport.ports.output.sql.bytewise import BINARY, big_endian
-from polyport.ports.output.sql.calendar import DATE_INFINITY, EPOCH_DAY, EPOCH_MICROSECOND, TIME_INFINITY
+from polyport.ports.output.sql.calendar import (
+    DATE_INFINITY,
+    EPOCH_DAY,
+    EPOCH_MICROSECOND,
+    TIME_INFINITY,
+)
 from polyport.ports.output.sql.nested import as_list, dimensions, is_list, relisted
 
 if TYPE_CHECKING:
@@ -70,7 +75,7 @@ def _date(array: pa.Array) -> bytes:
         # what lies beyond is marked by the ends of the type, whose least is one less than the engine's
         moved = pc.subtract(pc.if_else(finite, days, 0), EPOCH_DAY)
         ends = pc.if_else(pc.greater(days, 0), DATE_INFINITY, -DATE_INFINITY - 1)
-        return big_endian(pc.if_else(finite, moved, ends.cast(pa.int32())).cast(pa.int32()))
+        return big_endian(pc.if_else(finite, moved, ends).cast(pa.int32()))
     return big_endian(pc.subtract(days, pa.scalar(EPOCH_DAY, pa.int32())))
 
 
@@ -159,4 +164,6 @@ def _one(value: Sequence[Any], oid: int) -> bytes:
     flags = int(any(leaf is None for leaf in leaves))
     head = struct.pack("!iii", len(sizes), flags, oid)
     bounds = b"".join(struct.pack("!ii", size, 1) for size in sizes)
-    return head + bounds + b"".join(b"\xff\xff\xff\xff" if leaf is None else leaf for leaf in leaves)
+    return (
+        head + bounds + b"".join(b"\xff\xff\xff\xff" if leaf is None else leaf for leaf in leaves)
+    )

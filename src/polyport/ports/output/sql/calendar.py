@@ -1,4 +1,4 @@
-"""Days and moments of all years as PostgreSQL writes and reads them: before year 1 (`BC`), after 9999, infinite ones."""
+"""Days and moments of all years as PostgreSQL writes them: before year 1 (`BC`), after 9999, infinite ones."""
 
 from __future__ import annotations
 
@@ -52,22 +52,12 @@ def _day(day: int) -> tuple[str, str]:
 def civil(day: int) -> tuple[int, int, int]:
     """Year (0 is 1 BC), month and day of the month, of a day counted from 1970.
 
-    400 years have 146,097 days; a year that begins in March has its leap day last.
+    400 years have 146,097 days. Years here begin in March: so a leap day is the last of its year.
     """
     era, left = divmod(day + 719_468, 146_097)
     year = (left - left // 1_460 + left // 36_524 - left // 146_096) // 365
     left -= 365 * year + year // 4 - year // 100
     month = (5 * left + 2) // 153
-    return (
-        era * 400 + year + (month >= 10),
-        month + 3 if month < 10 else month - 9,
-        left - (153 * month + 2) // 5 + 1,
-    )
-
-
-def day_of(year: int, month: int, day: int) -> int:
-    """The reverse of `civil`."""
-    year -= month <= 2
-    era, left = divmod(year, 400)
-    passed = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    return era * 146_097 + 365 * left + left // 4 - left // 100 + passed - 719_468
+    of_month = left - (153 * month + 2) // 5 + 1
+    in_next_year, march_first = divmod(month + 2, 12)
+    return era * 400 + year + in_next_year, march_first + 1, of_month

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from polyport.errors import AuthenticationError, PolyportError
+from polyport.ports.output.sql import answering, messages
 from polyport.ports.output.sql import commands as asked
-from polyport.ports.output.sql import copying, messages, rows
 from polyport.ports.output.sql.commands import ALL
-from polyport.ports.output.sql.conversation import IDLE, OPEN, Conversation
+from polyport.ports.output.sql.conversation import IDLE, Conversation
 from polyport.ports.output.sql.decode import value
-from polyport.ports.output.sql.login import fatal
-from polyport.ports.output.sql.messages import Body, ProtocolError, Said, complete, message
-from polyport.ports.output.sql.portal import Portal, Prepared, Rows, described, spread
+from polyport.ports.output.sql.login import RefusedError, fatal
+from polyport.ports.output.sql.messages import Body, ProtocolError, Said, message
+from polyport.ports.output.sql.portal import Portal, Prepared, described, spread
 from polyport.ports.output.sql.scanner import split
-from polyport.ports.output.sql.states import State, said
 from polyport.ports.output.sql.statements import command
+from polyport.ports.output.sql.states import StateError, said
+from polyport.ports.output.sql.texts import known_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from polyport.ports.output.sql.catalogue import Catalogue
     from polyport.ports.output.sql.doors import Doors
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from polyport.ports.output.sql.scanner import Statement
     from polyport.ports.output.sql.transport import Transport
 
+LOG = logging.getLogger("polyport.sql")
 _EXTENDED: Final = b"PBDECH"
 
 
@@ -47,8 +50,6 @@ class Connection:
         """Whether a statement is."""
         self.zone = "UTC"
         self._skipping = False
-        self._relayed = False
-        """Whether the catalogue is in the middle of messages of the extended protocol."""
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -105,30 +106,42 @@ class Connection:
 
     def _handle(self, kind: bytes, body: bytes) -> None:
         """Answer one message; an error of the consumer's is told, and skips what belongs together."""
-        if self._skipping and kind in _EXTENDED:
-            return
+        handle = _HANDLERS.get(kind)
+        if handle is None:
+            raise ProtocolError(f"invalid frontend message type {kind[0]}")
+        if not (self._skipping and kind in _EXTENDED):
+            self._guarded(kind, body, handle)
+
+    def _guarded(
+        self, kind: bytes, body: bytes, handle: Callable[[Connection, Body], None]
+    ) -> None:
         self.running = True
-        statement = ""
         try:
             if kind in (b"Q", b"P", b"E"):
                 self.held.check()
-            _HANDLERS[kind](self, Body(body))
-        except KeyError:
-            raise ProtocolError(f"invalid frontend message type {kind[0]}") from None
+            handle(self, Body(body))
         except AuthenticationError as error:
             self._fatal("28000", error.message, error.fix)
         except (PolyportError, ProtocolError) as error:
             if isinstance(error, ProtocolError) and error.state == "08P01":
                 raise
-            self._failed(said(error, statement))
-            self._skipping = kind in _EXTENDED
-            if kind == b"Q":
-                self._ready()
+            self._fail(kind, said(error))
+        except (OSError, RefusedError):
+            raise
+        except Exception:
+            LOG.exception("a statement of %s", self.held.login.user)
+            self._fail(kind, Said("XX000", "internal error: the log of the server says more"))
         finally:
             self.running = False
 
     def _fatal(self, state: str, words: str, hint: str = "") -> None:
         raise fatal(state, words, hint)
+
+    def _fail(self, kind: bytes, words: Said) -> None:
+        self._failed(words)
+        self._skipping = kind in _EXTENDED
+        if kind == b"Q":
+            self._ready()
 
     def _failed(self, words: Said) -> None:
         self.held.fail()
@@ -151,13 +164,13 @@ class Connection:
         if not found:
             self.transport.send(message(b"I"))
         try:
-            self._together(found, sql)
+            self._together(found)
         finally:
             if self.held.status == IDLE:
                 self.held.drop_portals()
         self._ready()
 
-    def _together(self, found: list[Statement], sql: str) -> None:
+    def _together(self, found: list[Statement]) -> None:
         """Statements of one text: where there are several, they are one transaction if they do not say otherwise."""
         implicit = len(found) > 1 and self.held.status == IDLE
         if implicit:
@@ -166,7 +179,7 @@ class Connection:
             for statement in found:
                 try:
                     self._simple(Prepared(statement, command(statement)))
-                except _Relayed:
+                except _RelayedError:
                     return
                 except PolyportError as error:
                     words = said(error, statement.sql, moved=statement.start)
@@ -184,11 +197,11 @@ class Connection:
             return
         portal = self.held.perform(prepared)
         self._notices()
-        self._answer(portal, describe=True)
+        answering.answer(self.held, portal, self.transport.send, zone=self.zone, describe=True)
 
     def _reset(self, prepared: Prepared) -> None:
         tokens = prepared.statement.tokens if prepared.statement else ()
-        if len(tokens) == 2 and tokens[0].says("reset") and tokens[1].says("all"):  # noqa: PLR2004
+        if [token.text for token in tokens] == ["reset", "all"]:
             self.held.reset()
 
     def _relay_all(self, answers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -198,7 +211,7 @@ class Connection:
             self._relay(kind, body)
         if failed:
             self.held.fail()
-            raise _Relayed
+            raise _RelayedError
 
     def _relay(self, kind: bytes, body: bytes) -> None:
         if kind == b"Z":
@@ -210,80 +223,7 @@ class Connection:
 
     def _parameter(self, name: str, shown: str) -> None:
         if name.lower() == "timezone":
-            from polyport.ports.output.sql.texts import known_zone
-
             self.zone = shown if known_zone(shown) else "UTC"
-
-    def _answer(self, portal: Portal, *, describe: bool, most: int = ALL) -> None:
-        """Send what a portal gives, `most` rows of it."""
-        given = portal.prepared.command
-        if portal.prepared.statement is None:
-            self.transport.send(message(b"I"))
-        elif isinstance(given, asked.Setting) and given.action == "show":
-            self._shown(given, describe=describe)
-        elif isinstance(given, asked.Fetch):
-            self._fetched(given, portal, describe=describe)
-        elif portal.copy is not None and portal.rows is not None:
-            self._copied(portal.copy, portal.rows)
-        elif portal.rows is not None:
-            self._rows(portal, portal.rows, describe=describe, most=most)
-        else:
-            self.transport.send(complete(portal.tag))
-
-    def _rows(self, portal: Portal, found: Rows, *, describe: bool, most: int) -> None:
-        formats = spread(portal.formats, len(found.columns))
-        if describe:
-            self.transport.send(described(found.columns, formats))
-        before = found.taken
-        self._send(found, formats, most)
-        if 0 <= most <= found.taken - before:
-            self.transport.send(message(b"s"))
-        else:
-            self.transport.send(complete(f"SELECT {found.taken - before}"))
-
-    def _send(self, found: Rows, formats: tuple[int, ...], most: int) -> None:
-        kinds = [column.kind for column in found.columns]
-        for batch in found.take(most):
-            self.transport.send(rows.data_rows(batch, kinds, formats, self.zone))
-
-    def _shown(self, given: asked.Setting, *, describe: bool) -> None:
-        if describe:
-            shown = self.held.describe(Prepared(None, given)) or ()
-            self.transport.send(described(shown, (0,)))
-        self.transport.send(messages.data_row([self.held.shown(given.name)]))
-        self.transport.send(complete("SHOW"))
-
-    def _fetched(self, given: asked.Fetch, portal: Portal, *, describe: bool) -> None:
-        cursor = self.held.portals[given.name]
-        found = self.held.cursor(given.name)
-        before = found.taken
-        if given.move:
-            for _ in found.take(given.count):
-                pass
-            self.transport.send(complete(f"MOVE {found.taken - before}"))
-            return
-        formats = spread(portal.formats or cursor.formats, len(found.columns))
-        if describe:
-            self.transport.send(described(found.columns, formats))
-        self._send(found, formats, given.count)
-        self.transport.send(complete(f"FETCH {found.taken - before}"))
-
-    def _copied(self, given: asked.Copy, found: Rows) -> None:
-        send = self.transport.send
-        kinds = [column.kind for column in found.columns]
-        send(copying.opening(given, len(kinds)))
-        send(copying.header(given, [column.name for column in found.columns]))
-        first = given.format == "binary"
-        for batch in found.take():
-            piece = copying.copied(given, batch, kinds, self.zone)
-            if first:
-                piece, first = _with_signature(piece), False
-            send(piece)
-        if given.format == "binary":
-            send(message(b"d", copying.SIGNATURE) if first else b"")
-            send(copying.TRAILER)
-        send(message(b"c"))
-        send(complete(f"COPY {found.taken}"))
 
     def parse(self, body: Body) -> None:
         """Parse."""
@@ -302,10 +242,9 @@ class Connection:
         self.transport.send(message(b"1"))
 
     def _relay_extended(self, kind: bytes, body: Body) -> None:
-        self._relayed = True
         try:
             self._relay_all(self.held.relayed.extended([(kind, body.whole)]))
-        except _Relayed:
+        except _RelayedError:
             self._skipping = True
 
     def bind(self, body: Body) -> None:
@@ -313,7 +252,7 @@ class Connection:
         name, prepared = body.text(), self._prepared(body.text())
         if name:
             if name in self.held.portals:
-                raise State("42P03", f'cursor "{name}" already exists')
+                raise StateError("42P03", f'cursor "{name}" already exists')
         elif old := self.held.portals.pop("", None):
             old.close()
         if _is_relayed(prepared):
@@ -331,25 +270,25 @@ class Connection:
     ) -> list[Any]:
         oids = self.held.oids(prepared)
         if len(raw) != len(oids):
-            raise State(
+            raise StateError(
                 "08P01",
                 f"bind message supplies {len(raw)} parameters, but the statement requires {len(oids)}",
             )
         if len(forms) not in (0, 1, len(raw)):
-            raise State("08P01", f"bind message has {len(forms)} parameter formats")
+            raise StateError("08P01", f"bind message has {len(forms)} parameter formats")
         spreads = forms if len(forms) == len(raw) else (forms[0] if forms else 0,) * len(raw)
         return [value(v, oid, form) for v, oid, form in zip(raw, oids, spreads, strict=True)]
 
     def _prepared(self, name: str) -> Prepared:
         found = self.held.prepared.get(name)
         if found is None:
-            raise State("26000", f'prepared statement "{name}" does not exist')
+            raise StateError("26000", f'prepared statement "{name}" does not exist')
         return found
 
     def _portal(self, name: str) -> Portal:
         found = self.held.portals.get(name)
         if found is None:
-            raise State("34000", f'portal "{name}" does not exist')
+            raise StateError("34000", f'portal "{name}" does not exist')
         return found
 
     def describe(self, body: Body) -> None:
@@ -378,13 +317,15 @@ class Connection:
             self._relay_extended(b"D", body)
             return
         if portal.rows is None and isinstance(portal.prepared.command, asked.Select):
-            self._perform(portal)  # its rows are asked for next: to describe them before would be to ask twice
+            self._perform(
+                portal
+            )  # its rows are asked for next: to describe them before would be to ask twice
         if portal.rows is not None:
             self._columns(None if portal.copy else portal.rows.columns, portal.formats)
             return
         self._columns(self.held.describe(portal.prepared), portal.formats)
 
-    def _columns(self, shown: Any, formats: tuple[int, ...]) -> None:
+    def _columns(self, shown: Any, formats: Sequence[int]) -> None:
         if shown is None:
             self.transport.send(message(b"n"))
         else:
@@ -407,8 +348,9 @@ class Connection:
         if portal.rows is None and not portal.tag:
             self._perform(portal)
         elif portal.rows is None:
-            raise State("55000", f'portal "{name}" cannot be run')
-        self._answer(portal, describe=False, most=most if most > 0 else ALL)
+            raise StateError("55000", f'portal "{name}" cannot be run')
+        wanted = most if most > 0 else ALL
+        answering.answer(self.held, portal, self.transport.send, zone=self.zone, most=wanted)
 
     def close(self, body: Body) -> None:
         """Close of a statement or a portal."""
@@ -437,28 +379,18 @@ class Connection:
     def sync(self, body: Body) -> None:
         """Sync: errors skip to here, and portals outside of a transaction end here."""
         body.end()
-        if self._relayed:
-            self._relayed = False
-            for kind, told in self.held.relayed.extended([(b"S", b"")]):
-                self._relay(kind, told)
         self._skipping = False
         if self.held.status == IDLE:
             self.held.drop_portals()
         self._ready()
 
 
-class _Relayed(Exception):  # noqa: N818 - the catalogue has told the error
+class _RelayedError(Exception):
     """The catalogue refused."""
 
 
 def _is_relayed(prepared: Prepared) -> bool:
     return prepared.command == asked.Ignored("relayed")
-
-
-def _with_signature(piece: memoryview) -> bytes:
-    """The file's signature goes into the message of the first row, as PostgreSQL sends it."""
-    size = int.from_bytes(piece[1:5], "big") + len(copying.SIGNATURE)
-    return b"d" + size.to_bytes(4, "big") + copying.SIGNATURE + piece[5:].tobytes()
 
 
 _HANDLERS: Final[dict[bytes, Callable[[Connection, Body], None]]] = {
@@ -471,4 +403,3 @@ _HANDLERS: Final[dict[bytes, Callable[[Connection, Body], None]]] = {
     b"H": Connection.flush,
     b"S": Connection.sync,
 }
-__all__ = ["OPEN", "Connection"]

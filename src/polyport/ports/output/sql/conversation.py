@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from polyport.errors import AccessError, NotFoundError
+from polyport.errors import NotFoundError
 from polyport.model import LATEST
 from polyport.ports.output.sql import commands as asked
-from polyport.ports.output.sql import types
+from polyport.ports.output.sql import parameters, types
 from polyport.ports.output.sql.decode import from_text
 from polyport.ports.output.sql.login import SETTINGS, as_whom
 from polyport.ports.output.sql.messages import Said
 from polyport.ports.output.sql.portal import Column, Portal, Prepared, Rows, columns
 from polyport.ports.output.sql.scanner import split
-from polyport.ports.output.sql.states import State
 from polyport.ports.output.sql.statements import command
+from polyport.ports.output.sql.states import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from polyport.access.sql import Session
+    from polyport.access.sql import Described, Session
     from polyport.model import Principal
     from polyport.ports.output.sql.catalogue import Catalogue, CatalogueSession
     from polyport.ports.output.sql.doors import Doors
@@ -86,7 +85,7 @@ class Conversation:
         """
         found = split(sql)
         if len(found) > 1:
-            raise State("42601", "cannot insert multiple commands into a prepared statement")
+            raise StateError("42601", "cannot insert multiple commands into a prepared statement")
         if not found:
             return Prepared(None, oids=tuple(oids))
         return Prepared(found[0], command(found[0]), tuple(oids))
@@ -97,13 +96,15 @@ class Conversation:
             return False
         if isinstance(prepared.command, asked.Select):
             return self.relayed.takes(prepared.statement.sql)
-        return isinstance(prepared.command, asked.Copy) and self.relayed.takes(prepared.command.query)
+        return isinstance(prepared.command, asked.Copy) and self.relayed.takes(
+            prepared.command.query
+        )
 
     def allow(self, prepared: Prepared) -> None:
         """See whether anything may be asked now.
 
         Raises:
-            State: The transaction has failed.
+            StateError: The transaction has failed.
         """
         ends = isinstance(prepared.command, asked.Transaction) and prepared.command.action in (
             "commit",
@@ -111,7 +112,7 @@ class Conversation:
             "return",
         )
         if self.status == FAILED and not ends and prepared.statement is not None:
-            raise State(
+            raise StateError(
                 "25P02",
                 "current transaction is aborted, commands ignored until end of transaction block",
                 fix="ROLLBACK",
@@ -129,7 +130,7 @@ class Conversation:
         return prepared.found
 
     def _found(self, prepared: Prepared) -> tuple[int, ...]:
-        used = _parameters(prepared)
+        used = parameters.used(prepared)
         given = (*prepared.oids, *(0 for _ in range(used - len(prepared.oids))))
         if all(given) or not prepared.query:
             return given
@@ -140,7 +141,7 @@ class Conversation:
         named = [types.pg_type(name).oid if name else types.TEXT for name in told.parameters]
         return tuple(g or (named[i] if i < len(named) else types.TEXT) for i, g in enumerate(given))
 
-    def _told(self, prepared: Prepared, oids: Sequence[int]):  # type: ignore[no-untyped-def]
+    def _told(self, prepared: Prepared, oids: Sequence[int]) -> Described:
         if prepared.told is None:
             names = [types.sql_name(oid) if oid else "" for oid in oids]
             prepared.told = self.session.describe(prepared.query, names)
@@ -164,11 +165,11 @@ class Conversation:
         """The rows of a portal.
 
         Raises:
-            State: There is none, or it gives none.
+            StateError: There is none, or it gives none.
         """
         portal = self.portals.get(name)
         if portal is None or portal.rows is None:
-            raise State("34000", f'cursor "{name}" does not exist')
+            raise StateError("34000", f'cursor "{name}" does not exist')
         return portal.rows
 
     def perform(self, prepared: Prepared, values: Sequence[Any] = ()) -> Portal:
@@ -205,7 +206,9 @@ class Conversation:
                 self._end()
             case _:
                 self._savepoint(said)
-                portal.tag = {"savepoint": "SAVEPOINT", "release": "RELEASE", "return": "ROLLBACK"}[said.action]
+                portal.tag = {"savepoint": "SAVEPOINT", "release": "RELEASE", "return": "ROLLBACK"}[
+                    said.action
+                ]
 
     def _begin(self) -> None:
         if self.status != IDLE:
@@ -225,13 +228,15 @@ class Conversation:
 
     def _savepoint(self, said: asked.Transaction) -> None:
         if self.status == IDLE:
-            raise State("25P01", f"{said.action.upper()} can only be used in transaction blocks")
+            raise StateError(
+                "25P01", f"{said.action.upper()} can only be used in transaction blocks"
+            )
         if said.action == "savepoint":
             self._savepoints.append(said.name)
             _bounded(self._savepoints)
             return
         if said.name not in self._savepoints:
-            raise State("3B001", f'savepoint "{said.name}" does not exist')
+            raise StateError("3B001", f'savepoint "{said.name}" does not exist')
         place = len(self._savepoints) - 1 - self._savepoints[::-1].index(said.name)
         del self._savepoints[place + (said.action == "return") :]
         self.status = OPEN
@@ -247,7 +252,9 @@ class Conversation:
         name = said.name.removeprefix("polyport.")
         if name not in SETTINGS:
             known = ", ".join(f"polyport.{each}" for each in SETTINGS)
-            raise State("42704", f'unrecognized configuration parameter "{said.name}"', fix=known)
+            raise StateError(
+                "42704", f'unrecognized configuration parameter "{said.name}"', fix=known
+            )
         portal.tag = said.action.upper()
         if said.action != "show":
             default = self.login.settings.get(name, "")
@@ -264,9 +271,9 @@ class Conversation:
             try:
                 self.session.at(value or LATEST)
             except NotFoundError as error:
-                raise State("22023", error.message, fix=error.fix) from None
+                raise StateError("22023", error.message, fix=error.fix) from None
         elif self.status != IDLE:
-            raise State(
+            raise StateError(
                 "25001", f"polyport.{name} cannot be set within a transaction", fix="COMMIT before"
             )
         else:
@@ -283,36 +290,40 @@ class Conversation:
     def declare(self, said: asked.Declare, portal: Portal) -> None:
         """A cursor: rows that are taken later."""
         if self.status == IDLE and not said.hold:
-            raise State(
-                "25P01", "DECLARE CURSOR can only be used in transaction blocks", fix="BEGIN before; or WITH HOLD"
+            raise StateError(
+                "25P01",
+                "DECLARE CURSOR can only be used in transaction blocks",
+                fix="BEGIN before; or WITH HOLD",
             )
         if said.name in self.portals:
-            raise State("42P03", f'cursor "{said.name}" already exists')
+            raise StateError("42P03", f'cursor "{said.name}" already exists')
         _bounded(self.portals)
         rows = Rows(self.session.query(said.query, portal.values))
         formats = (1,) if said.binary else ()
-        self.portals[said.name] = Portal(portal.prepared, rows=rows, formats=formats, hold=said.hold)
+        self.portals[said.name] = Portal(
+            portal.prepared, rows=rows, formats=formats, hold=said.hold
+        )
         portal.tag = "DECLARE CURSOR"
 
     def close(self, said: asked.Close, portal: Portal) -> None:
         """Cursors end."""
         if said.name and said.name not in self.portals:
-            raise State("34000", f'cursor "{said.name}" does not exist')
+            raise StateError("34000", f'cursor "{said.name}" does not exist')
         for name in [said.name] if said.name else list(self.portals):
             self.portals.pop(name).close()
         portal.tag = "CLOSE CURSOR" if said.name else "CLOSE CURSOR ALL"
 
-    def fetch(self, said: asked.Fetch, portal: Portal) -> None:
+    def fetch(self, said: asked.Fetch, _: Portal) -> None:
         """Rows of a cursor; see `Connection`."""
         self.cursor(said.name)
         if said.backward:
-            raise State(
+            raise StateError(
                 "55000", "cursor can only scan forward", fix="a cursor streams: FETCH FORWARD n"
             )
 
     def prepare(self, said: asked.Prepare, portal: Portal) -> None:
         """A statement for EXECUTE."""
-        oids = tuple(_oid(name) for name in said.types)
+        oids = tuple(parameters.oid(name) for name in said.types)
         self.keep(said.name, self.parse(said.query, oids))
         portal.tag = "PREPARE"
 
@@ -320,10 +331,10 @@ class Conversation:
         """Keep a statement under a name.
 
         Raises:
-            State: There is one already.
+            StateError: There is one already.
         """
         if name and name in self.prepared:
-            raise State("42P05", f'prepared statement "{name}" already exists')
+            raise StateError("42P05", f'prepared statement "{name}" already exists')
         _bounded(self.prepared)
         self.prepared[name] = prepared
 
@@ -336,18 +347,20 @@ class Conversation:
             values = list(with_types.reader.read_all().to_pylist()[0].values())
         oids = self.oids(prepared)
         if len(values) != len(oids):
-            raise State(
+            raise StateError(
                 "42601", f'wrong number of parameters for prepared statement "{said.name}"',
                 fix=f"it has {len(oids)}",
             )  # fmt: skip
-        known = [from_text(v, o) if isinstance(v, str) else v for v, o in zip(values, oids, strict=True)]
+        known = [
+            from_text(v, o) if isinstance(v, str) else v for v, o in zip(values, oids, strict=True)
+        ]
         portal.prepared, portal.values = prepared, known
         _PERFORM[type(prepared.command)](self, prepared.command, portal)
 
     def _statement(self, name: str) -> Prepared:
         found = self.prepared.get(name)
         if found is None:
-            raise State("26000", f'prepared statement "{name}" does not exist')
+            raise StateError("26000", f'prepared statement "{name}" does not exist')
         return found
 
     def deallocate(self, said: asked.Deallocate, portal: Portal) -> None:
@@ -363,7 +376,7 @@ class Conversation:
         """Forget all of that."""
         if said.what == "all":
             if self.status != IDLE:
-                raise State("25001", "DISCARD ALL cannot run inside a transaction block")
+                raise StateError("25001", "DISCARD ALL cannot run inside a transaction block")
             for name in list(self.portals):
                 self.portals.pop(name).close()
             self.prepared.clear()
@@ -374,10 +387,12 @@ class Conversation:
         """What changes nothing."""
         portal.tag = said.tag
 
-    def write(self, said: asked.Write, portal: Portal) -> None:
+    def write(self, said: asked.Write, _: Portal) -> None:
         """What would change something."""
-        raise State(
-            "25006", f"cannot execute {said.verb}: a data product is read-only", fix="SELECT, or COPY ... TO STDOUT"
+        raise StateError(
+            "25006",
+            f"cannot execute {said.verb}: a data product is read-only",
+            fix="SELECT, or COPY ... TO STDOUT",
         )
 
     def _warn(self, state: str, message: str) -> None:
@@ -385,7 +400,9 @@ class Conversation:
 
     def _opened(self, settings: dict[str, str]) -> Session:
         principal = as_whom(self._known, settings["role"])
-        return self.doors.session(self.database, principal, settings["snapshot"], settings["purpose"])
+        return self.doors.session(
+            self.database, principal, settings["snapshot"], settings["purpose"]
+        )
 
     def _relayed(self) -> CatalogueSession:
         sees = self.doors.sees(
@@ -409,41 +426,11 @@ class Conversation:
         return self.session.principal
 
 
-def _parameters(prepared: Prepared) -> int:
-    """The highest `$n`."""
-    if prepared.statement is None:
-        return 0
-    numbers = (int(t.text[1:]) for t in prepared.statement.tokens if t.kind == "parameter")
-    found = max(numbers, default=0)
-    if found > 65_535:  # noqa: PLR2004 - as many as the protocol can count
-        raise State("42P02", f"there is no parameter ${found}")
-    return found
-
-
-def _oid(name: str) -> int:
-    """The OID of a type as PREPARE names it."""
-    plain = " ".join(name.lower().split()).partition("(")[0].strip()
-    found = _NAMES.get(plain)
-    if found is None:
-        raise State("42704", f'type "{name}" does not exist', fix=", ".join(sorted(_NAMES)))
-    return found
-
-
-_NAMES: Final = {
-    "bool": types.BOOL, "boolean": types.BOOL, "bytea": types.BYTEA, "int8": types.INT8, "bigint": types.INT8,
-    "int2": types.INT2, "smallint": types.INT2, "int4": types.INT4, "int": types.INT4, "integer": types.INT4,
-    "text": types.TEXT, "varchar": types.TEXT, "character varying": types.TEXT, "json": types.JSON,
-    "jsonb": types.JSONB, "float4": types.FLOAT4, "real": types.FLOAT4, "float8": types.FLOAT8,
-    "double precision": types.FLOAT8, "date": types.DATE, "time": types.TIME, "timestamp": types.TIMESTAMP,
-    "timestamptz": types.TIMESTAMPTZ, "timestamp with time zone": types.TIMESTAMPTZ,
-    "interval": types.INTERVAL, "numeric": types.NUMERIC, "decimal": types.NUMERIC, "uuid": types.UUID,
-    "unknown": 0,
-}  # fmt: skip
-
-
 def _bounded(held: dict[str, Any] | list[str]) -> None:
     if len(held) >= _MOST:
-        raise State("54000", f"one connection may hold {_MOST} of these", fix="CLOSE, DEALLOCATE")
+        raise StateError(
+            "54000", f"one connection may hold {_MOST} of these", fix="CLOSE, DEALLOCATE"
+        )
 
 
 _PERFORM: Final[dict[type, Callable[[Conversation, Any, Portal], None]]] = {
@@ -461,4 +448,3 @@ _PERFORM: Final[dict[type, Callable[[Conversation, Any, Portal], None]]] = {
     asked.Ignored: Conversation.ignored,
     asked.Write: Conversation.write,
 }
-__all__ = ["FAILED", "IDLE", "OPEN", "AccessError", "Conversation", "replace"]

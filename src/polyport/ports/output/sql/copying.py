@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from polyport.expression import quote
 from polyport.ports.output.sql import binaries, bytewise, texts
-from polyport.ports.output.sql.messages import message
-from polyport.ports.output.sql.states import State
 from polyport.ports.output.sql.commands import Copy, Write
+from polyport.ports.output.sql.messages import message
+from polyport.ports.output.sql.states import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,9 @@ def asked(read: Reader) -> Command:
         return Write("COPY FROM")
     read.expect("to")
     if not read.took("stdout"):
-        raise State("42501", "COPY can only send its rows to the client", fix="COPY ... TO STDOUT")
+        raise StateError(
+            "42501", "COPY can only send its rows to the client", fix="COPY ... TO STDOUT"
+        )
     options = _options(read)
     read.end()
     return _copy(query, options)
@@ -101,19 +103,32 @@ def _listed(read: Reader) -> dict[str, str]:
 
 
 _KNOWN: Final = frozenset(
-    ("format", "delimiter", "null", "header", "quote", "escape", "force_quote", "encoding", "freeze", "oids")
+    (
+        "format",
+        "delimiter",
+        "null",
+        "header",
+        "quote",
+        "escape",
+        "force_quote",
+        "encoding",
+        "freeze",
+        "oids",
+    )
 )
 
 
 def _copy(query: str, options: dict[str, str]) -> Copy:
     for name in options:
         if name not in _KNOWN:
-            raise State("42601", f'option "{name}" not recognized', fix=", ".join(sorted(_KNOWN)))
+            raise StateError(
+                "42601", f'option "{name}" not recognized', fix=", ".join(sorted(_KNOWN))
+            )
     form = options.get("format", "text").lower()
     if form not in ("text", "csv", "binary"):
-        raise State("22023", f'COPY format "{form}" not recognized', fix="text, csv or binary")
+        raise StateError("22023", f'COPY format "{form}" not recognized', fix="text, csv or binary")
     if options.get("encoding", "utf8").lower().replace("-", "") not in ("utf8", "unicode"):
-        raise State("0A000", "COPY is always in UTF8", fix="leave ENCODING out")
+        raise StateError("0A000", "COPY is always in UTF8", fix="leave ENCODING out")
     csv = form == "csv"
     mark = _one(options, "quote", '"')
     return Copy(
@@ -131,7 +146,7 @@ def _copy(query: str, options: dict[str, str]) -> Copy:
 def _one(options: dict[str, str], name: str, default: str) -> str:
     found = options.get(name, default)
     if len(found.encode()) != 1 or found in "\r\n":
-        raise State("22023", f"COPY {name} must be a single one-byte character")
+        raise StateError("22023", f"COPY {name} must be a single one-byte character")
     return found
 
 
@@ -150,9 +165,7 @@ def header(copy: Copy, names: Sequence[str]) -> bytes:
     return bytes(_lines(copy, shown, names, 1))
 
 
-def copied(
-    copy: Copy, batch: pa.RecordBatch, kinds: Sequence[PgType], zone: str
-) -> memoryview:
+def copied(copy: Copy, batch: pa.RecordBatch, kinds: Sequence[PgType], zone: str) -> memoryview:
     """The rows of a batch as CopyData messages, one a row."""
     columns = list(zip(batch.columns, kinds, strict=True))
     if copy.format == "binary":
@@ -185,7 +198,9 @@ def _lines(copy: Copy, shown: Sequence[pa.Array], names: Sequence[str], count: i
 
 
 def _escaped(values: pa.Array, delimiter: str) -> pa.Array:
-    special = r"[\\\x08\x0c\n\r\t\x0b" + ("" if delimiter == "\t" else f"\\x{ord(delimiter):02x}") + "]"
+    special = (
+        r"[\\\x08\x0c\n\r\t\x0b" + ("" if delimiter == "\t" else f"\\x{ord(delimiter):02x}") + "]"
+    )
     if not pc.any(pc.match_substring_regex(values, special)).as_py():
         return values
     for plain, escape in _ESCAPES:
@@ -196,11 +211,9 @@ def _escaped(values: pa.Array, delimiter: str) -> pa.Array:
 
 
 def _csv(copy: Copy, values: pa.Array, *, forced: bool, alone: bool) -> pa.Array:
-    """Values in quotes where they need them: those that look like null, too, and `\\.` where it stands alone."""
+    r"""Values in quotes where they need them: those that look like null, too, and `\.` where it stands alone."""
     inside = "".join(f"\\x{ord(mark):02x}" for mark in (copy.delimiter, copy.quote, "\n", "\r"))
-    special = pc.or_(
-        pc.match_substring_regex(values, f"[{inside}]"), pc.equal(values, copy.null)
-    )
+    special = pc.or_(pc.match_substring_regex(values, f"[{inside}]"), pc.equal(values, copy.null))
     if alone:
         special = pc.or_(special, pc.equal(values, "\\."))
     if not forced and not pc.any(special).as_py():

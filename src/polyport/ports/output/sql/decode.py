@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_DATE: Final = re.compile(r"\s*(\d{4,})-(\d\d?)-(\d\d?)(?:[ T].*|\s*[+-]\d\d(?::?\d\d)?)?\s*\Z", re.ASCII)
-_ZONE: Final = re.compile(r"\s*(?:(Z|UTC|GMT)|([+-])(\d\d?)(?::?(\d\d))?(?::?(\d\d))?)\s*\Z", re.ASCII | re.I)
+_DATE: Final = re.compile(
+    r"\s*(\d{4,})-(\d\d?)-(\d\d?)(?:[ T].*|\s*[+-]\d\d(?::?\d\d)?)?\s*\Z", re.ASCII
+)
+_ZONE: Final = re.compile(
+    r"\s*(?:(Z|UTC|GMT)|([+-])(\d\d?)(?::?(\d\d))?(?::?(\d\d))?)\s*\Z", re.ASCII | re.IGNORECASE
+)
 _CLOCK: Final = re.compile(r"(\d\d?):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
-_INTERVAL: Final = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([a-z]+)|([+-]?)(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?", re.I)
+_INTERVAL: Final = re.compile(
+    r"([+-]?\d+(?:\.\d+)?)\s*([a-z]+)|([+-]?)(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?", re.IGNORECASE
+)
 _UNITS: Final = {
     "year": 365.25, "yr": 365.25, "y": 365.25, "month": 30, "mon": 30, "week": 7, "w": 7, "day": 1, "d": 1,
     "hour": 1 / 24, "h": 1 / 24, "hr": 1 / 24, "minute": 1 / 1440, "min": 1 / 1440, "m": 1 / 1440,
@@ -44,15 +50,19 @@ def value(raw: bytes | None, oid: int, form: int) -> Any:
         return _binary(raw, oid) if form else from_text(decoded(raw), oid)
     except (ValueError, OverflowError, InvalidOperation, struct.error, IndexError):
         if form:
-            raise ProtocolError("incorrect binary data format in a parameter", state="22P03") from None
+            raise ProtocolError(
+                "incorrect binary data format in a parameter", state="22P03"
+            ) from None
         shown = raw[:60].decode("utf-8", "replace")
         raise ProtocolError(
-            f'invalid input syntax for type {_name(oid)}: "{shown}"', state=_STATES.get(oid, "22P02")
+            f'invalid input syntax for type {_name(oid)}: "{shown}"',
+            state=_STATES.get(oid, "22P02"),
         ) from None
 
 
 _STATES: Final = dict.fromkeys(
-    (types.DATE, types.TIME, types.TIMETZ, types.TIMESTAMP, types.TIMESTAMPTZ, types.INTERVAL), "22007"
+    (types.DATE, types.TIME, types.TIMETZ, types.TIMESTAMP, types.TIMESTAMPTZ, types.INTERVAL),
+    "22007",
 )
 
 
@@ -130,7 +140,7 @@ def _time_text(shown: str) -> time:
     if not clock:
         raise ValueError(shown)
     _zone(shown.strip()[clock.end() :])
-    return (datetime(2000, 1, 1) + _since_midnight(clock)).time()  # noqa: DTZ001 - a clock has no zone
+    return (_EPOCH + _since_midnight(clock)).time()
 
 
 def _interval_text(shown: str) -> timedelta:
@@ -154,7 +164,11 @@ def _interval_text(shown: str) -> timedelta:
 def _bytea_text(shown: str) -> bytes:
     if shown.startswith("\\x"):
         return bytes.fromhex(shown[2:])
-    return re.sub(rb"\\(\d{3}|\\)", lambda m: b"\\" if m[1] == b"\\" else bytes([int(m[1], 8)]), shown.encode())
+    return re.sub(
+        rb"\\(\d{3}|\\)",
+        lambda m: b"\\" if m[1] == b"\\" else bytes([int(m[1], 8)]),
+        shown.encode(),
+    )
 
 
 def _integer_text(shown: str) -> int:
@@ -261,7 +275,9 @@ def _timestamp(raw: bytes) -> datetime:
 
 def _interval(raw: bytes) -> timedelta:
     microseconds, days, months = struct.unpack("!qii", raw)
-    years, months = divmod(abs(months), 12) if months >= 0 else tuple(-x for x in divmod(-months, 12))
+    years, months = (
+        divmod(abs(months), 12) if months >= 0 else tuple(-x for x in divmod(-months, 12))
+    )
     return timedelta(days=days + years * 365.25 + months * 30, microseconds=microseconds)
 
 
@@ -272,17 +288,21 @@ def _numeric(raw: bytes) -> Decimal | float:
     if sign not in (0, 0x4000) or count < 0 or len(raw) != 8 + 2 * count:
         raise ValueError("numeric")
     digits = struct.unpack_from(f"!{count}H", raw, 8)
-    if any(digit > 9999 for digit in digits):
+    if any(digit >= _BASE for digit in digits):
         raise ValueError("numeric")
     unscaled = 0
     for digit in digits:
-        unscaled = unscaled * 10_000 + digit
+        unscaled = unscaled * _BASE + digit
     text = str(unscaled)
     found = Decimal(text).scaleb(4 * (weight - count + 1)) if unscaled else Decimal(0)
-    shown = found.quantize(Decimal(1).scaleb(-scale)) if len(text) + scale < 28 else found
+    shown = found.quantize(Decimal(1).scaleb(-scale)) if len(text) + scale < _PRECISION else found
     return -shown if sign else shown
 
 
+_BASE: Final = 10_000
+_PRECISION: Final = 28
+"""Digits that the decimal module keeps."""
+_MOST_DIMENSIONS: Final = 6
 _SPECIAL: Final = {0xC000: float("nan"), 0xD000: float("inf"), 0xF000: float("-inf")}
 
 
@@ -315,7 +335,7 @@ _BINARIES: Final[dict[int, Callable[[bytes], Any]]] = {
 
 def _array_binary(raw: bytes, element: int) -> list[Any]:
     dimensions, _, said = struct.unpack_from("!iiI", raw)
-    if not 0 <= dimensions <= 6:
+    if not 0 <= dimensions <= _MOST_DIMENSIONS:
         raise ValueError("dimensions")
     sizes = [struct.unpack_from("!ii", raw, 12 + 8 * d)[0] for d in range(dimensions)]
     at, found = 12 + 8 * dimensions, []

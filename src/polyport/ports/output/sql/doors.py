@@ -70,16 +70,14 @@ class Doors:
         context = next(iter(self.contexts.values())) if mesh else self.contexts[database]
         if context.sql is None:
             raise NotFoundError("consumers' SQL is not available here")
-        return context.sql(
-            principal, ref or LATEST, purpose=purpose, dialect="postgres", mesh=mesh
-        )
+        return context.sql(principal, ref or LATEST, purpose=purpose, dialect="postgres", mesh=mesh)
 
     def sees(self, session: Session, database: str, purpose: str, ref: str) -> list[Table]:
         """What the catalogue may show to the session's principal."""
         mesh = database not in self.contexts
         products = self.contexts if mesh else {database: self.contexts[database]}
         found: list[Table] = []
-        for product, context in products.items():
+        for context in products.values():
             at = LATEST if mesh else ref or LATEST
             try:
                 with context.open(session.principal, at, purpose=purpose) as view:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from polyport.access import keys
 from polyport.access.identity import LOOPBACK, preview
-from polyport.errors import AccessError, AuthenticationError, PolyportError
+from polyport.errors import AccessError, AuthenticationError
 from polyport.model import OWNER, Principal
 from polyport.ports.output.sql import scram
 from polyport.ports.output.sql.messages import Body, ProtocolError, Said, message
@@ -46,7 +46,7 @@ class Login:
     """PostgreSQL's own: `application_name`."""
 
 
-class Refused(Exception):  # noqa: N818 - what is said is the error
+class RefusedError(Exception):
     """The client is not let in."""
 
     def __init__(self, said: Said) -> None:
@@ -54,9 +54,9 @@ class Refused(Exception):  # noqa: N818 - what is said is the error
         self.said = said
 
 
-def fatal(state: str, text: str, hint: str = "") -> Refused:
+def fatal(state: str, text: str, hint: str = "") -> RefusedError:
     """A refusal."""
-    return Refused(Said(state, text, hint=hint, severity="FATAL"))
+    return RefusedError(Said(state, text, hint=hint, severity="FATAL"))
 
 
 class Guesses:
@@ -75,7 +75,7 @@ class Guesses:
             if len(self._known) >= _REMEMBERED:
                 self._known.pop(next(iter(self._known)))
             self._known[address] = (count, now)
-        return min(0.1 * 2 ** min(count, 10), _LONGEST_WAIT)
+        return min(0.1 * float(2 ** min(count, 10)), _LONGEST_WAIT)
 
     def right(self, address: str) -> None:
         """Forget them."""
@@ -98,7 +98,7 @@ class Doorkeeper:
         """Whoever comes.
 
         Raises:
-            Refused: They are not let in.
+            RefusedError: They are not let in.
             ProtocolError: What they say is none of the protocol.
         """
         user = parameters.get("user", "")
@@ -181,7 +181,9 @@ def as_whom(known: Principal, role: str) -> Principal:
         fix = error.fix.replace("Polyport-Role: ", "polyport.role = ").replace(
             "Polyport-Role", "polyport.role"
         )
-        raise AccessError(error.message.replace("Polyport-Role", "polyport.role"), fix=fix) from None
+        raise AccessError(
+            error.message.replace("Polyport-Role", "polyport.role"), fix=fix
+        ) from None
 
 
 _OPTION: Final = re.compile(r"(?:\\.|[^\s\\])+", re.DOTALL)
@@ -191,7 +193,7 @@ def split_settings(parameters: Mapping[str, str]) -> tuple[dict[str, str], dict[
     """The settings of a startup message: ours, and PostgreSQL's.
 
     Raises:
-        Refused: One of ours is not known, or `options` is not written right.
+        RefusedError: One of ours is not known, or `options` is not written right.
     """
     given = {**_options(parameters.get("options", "")), **parameters}
     ours: dict[str, str] = {}
@@ -211,7 +213,7 @@ def known(name: str) -> str:
     """`name`, if it is a setting of ours.
 
     Raises:
-        Refused: It is not.
+        RefusedError: It is not.
     """
     if name not in SETTINGS:
         raise fatal(
@@ -230,9 +232,7 @@ def _options(given: str) -> dict[str, str]:
         word = words.pop(0)
         if word == "-c" and words:
             word = words.pop(0)
-        elif word.startswith("-c"):
-            word = word[2:]
-        elif word.startswith("--"):
+        elif word.startswith(("-c", "--")):
             word = word[2:]
         else:
             raise fatal("42601", f"invalid command-line argument for server process: {word}")
@@ -241,6 +241,3 @@ def _options(given: str) -> dict[str, str]:
             raise fatal("42601", f"-c {name} requires a value")
         found[name.strip()] = value
     return found
-
-
-__all__ = ["Doorkeeper", "Guesses", "Login", "PolyportError", "Refused", "as_whom", "fatal", "is_local"]

@@ -189,9 +189,7 @@ def decoded(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise ProtocolError(
-            'invalid byte sequence for encoding "UTF8"', state="22021"
-        ) from None
+        raise ProtocolError('invalid byte sequence for encoding "UTF8"', state="22021") from None
 
 
 def startup(body: bytes) -> dict[str, str]:

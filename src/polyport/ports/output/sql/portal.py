@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from polyport.ports.output.sql import rows
 from polyport.ports.output.sql.commands import ALL, Command, Copy, Select
 from polyport.ports.output.sql.messages import row_description
-from polyport.ports.output.sql.states import State
+from polyport.ports.output.sql.states import StateError
 from polyport.ports.output.sql.types import PgType, pg_type
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def spread(formats: Sequence[int], count: int) -> tuple[int, ...]:
     """A format code for each of `count` columns: none given is text, one given is for all.
 
     Raises:
-        State: They are not so many.
+        StateError: They are not so many.
     """
     if any(form not in (0, 1) for form in formats):
-        raise State("22023", f"unsupported format code: {max(formats, key=abs)}")
+        raise StateError("22023", f"unsupported format code: {max(formats, key=abs)}")
     if len(formats) <= 1:
         return (formats[0] if formats else 0,) * count
     if len(formats) != count:
-        raise State(
+        raise StateError(
             "08P01", f"bind message has {len(formats)} result formats but query has {count} columns"
         )
     return tuple(formats)

@@ -33,9 +33,7 @@ def data_rows(
 ) -> memoryview:
     """DataRow messages. `formats`: 0 for text and 1 for binary, of each column."""
     fields = [
-        binaries.field(column, kind)
-        if form
-        else bytewise.field(texts.text(column, kind, zone))
+        binaries.field(column, kind) if form else bytewise.field(texts.text(column, kind, zone))
         for column, kind, form in zip(batch.columns, kinds, formats, strict=True)
     ]
     opening = batch.num_columns.to_bytes(2, "big")

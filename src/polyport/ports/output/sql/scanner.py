@@ -1,4 +1,4 @@
-"""Text of SQL as PostgreSQL's scanner sees it: as far as is needed to tell statements, their words and their strings."""
+"""SQL as PostgreSQL's scanner sees it, as far as is needed to tell statements, their words and their strings."""
 
 from __future__ import annotations
 

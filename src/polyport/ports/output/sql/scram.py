@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 as a server does it (RFC 5802, 7677), and SCRAM-SHA-256-PLUS bound to the TLS certificate (RFC 5929)."""
+"""SCRAM-SHA-256 as a server does it (RFC 5802, 7677), and bound to the TLS certificate (PLUS, RFC 5929)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 PLAIN: Final = "SCRAM-SHA-256"
 PLUS: Final = "SCRAM-SHA-256-PLUS"
 _BINDING: Final = "tls-server-end-point"
-_FIRST: Final = re.compile(r"(n|y|p=([A-Za-z0-9.-]+)),(a=[^,]*)?,((?:n=[^,]*),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)", re.DOTALL)
-_FINAL: Final = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?),p=([A-Za-z0-9+/=]+)", re.DOTALL)
+_FIRST: Final = re.compile(
+    r"(n|y|p=([A-Za-z0-9.-]+)),(a=[^,]*)?,((?:n=[^,]*),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)",
+    re.DOTALL,
+)
+_FINAL: Final = re.compile(
+    r"(c=([A-Za-z0-9+/=]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?),p=([A-Za-z0-9+/=]+)", re.DOTALL
+)
 _HASHES: Final = {
     bytes.fromhex("2a864886f70d01010b"): "sha256",  # sha256WithRSAEncryption
     bytes.fromhex("2a864886f70d01010c"): "sha384",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from polyport.errors import ConfigurationError, PolyportError
 from polyport.ports.output.sql import scram
 from polyport.ports.output.sql.connection import Connection
-from polyport.ports.output.sql.login import Doorkeeper, Refused, fatal
+from polyport.ports.output.sql.login import Doorkeeper, RefusedError, fatal
 from polyport.ports.output.sql.messages import (
     CANCEL_REQUEST,
     GSS_REQUEST,
@@ -45,6 +45,7 @@ STRANGERS: Final = 100
 """Connections besides, of whom it is not known who they are."""
 LOGIN_SECONDS: Final = 20.0
 _WATCH_SECONDS: Final = 0.2
+_VERSION_BYTES: Final = 4
 _PROTOCOL: Final = 3 << 16
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
@@ -56,7 +57,7 @@ class Server:
     doors: Doors
     doorkeeper: Doorkeeper
     catalogue: Catalogue
-    socket: socket.socket
+    listening: socket.socket
     tls: ssl.SSLContext | None = None
     most: int = CONNECTIONS
     login_seconds: float = LOGIN_SECONDS
@@ -88,7 +89,7 @@ class Server:
     @property
     def port(self) -> int:
         """The one that it is bound to."""
-        number: int = self.socket.getsockname()[1]
+        number: int = self.listening.getsockname()[1]
         return number
 
     @property
@@ -107,8 +108,8 @@ class Server:
         """End every connection, and all that was started."""
         self._ended.set()
         with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
+            self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
         with self._lock:
             known, opened = list(self._known.values()), dict(self._open)
         for connection in known:
@@ -122,7 +123,7 @@ class Server:
     def _accept(self) -> None:
         while not self._ended.is_set():
             try:
-                connection, address = self.socket.accept()
+                connection, address = self.listening.accept()
             except OSError as problem:
                 if self._ended.is_set():
                     return
@@ -148,7 +149,7 @@ class Server:
     def _serve(self, transport: Transport, address: str) -> None:
         try:
             self._converse(transport, address)
-        except Refused as refused:
+        except RefusedError as refused:
             _last_words(transport, refused.said)
         except ProtocolError as problem:
             _last_words(transport, Said(problem.state, problem.message, severity="FATAL"))
@@ -172,7 +173,7 @@ class Server:
         try:
             connection = Connection(transport, login, self.doors, self.catalogue, (number, secret))
         except PolyportError as problem:
-            raise Refused(_fatal(problem)) from problem
+            raise RefusedError(_fatal(problem)) from problem
         with connection:
             with self._lock:
                 full = len(self._known) >= self.most
@@ -199,7 +200,7 @@ class Server:
             transport.encrypt(self.tls)
         while True:
             size = int.from_bytes(transport.exactly(4), "big") - 4
-            if not 4 <= size <= STARTUP_LIMIT:
+            if not _VERSION_BYTES <= size <= STARTUP_LIMIT:
                 raise ProtocolError("invalid length of startup packet")
             body = transport.exactly(size)
             version = int.from_bytes(body[:4], "big")
@@ -216,7 +217,9 @@ class Server:
 
     def _started(self, transport: Transport, version: int, body: bytes) -> dict[str, str]:
         if version >> 16 != _PROTOCOL >> 16:
-            raise fatal("0A000", f"unsupported frontend protocol {version >> 16}.{version & 0xFFFF}")
+            raise fatal(
+                "0A000", f"unsupported frontend protocol {version >> 16}.{version & 0xFFFF}"
+            )
         parameters = startup(body)
         extra = [name for name in parameters if name.startswith("_pq_.")]
         if version != _PROTOCOL or extra:

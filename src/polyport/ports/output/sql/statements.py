@@ -6,8 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 from polyport.ports.output.sql import copying
 from polyport.ports.output.sql.commands import (
-    ALL, Close, Command, Deallocate, Declare, Discard, Execute, Fetch, Ignored, Prepare, Reader, Select, Setting,
-    Transaction, Write,
+    ALL,
+    Close,
+    Command,
+    Deallocate,
+    Declare,
+    Discard,
+    Execute,
+    Fetch,
+    Ignored,
+    Prepare,
+    Reader,
+    Select,
+    Setting,
+    Transaction,
+    Write,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -15,10 +28,11 @@ if TYPE_CHECKING:
 
     from polyport.ports.output.sql.scanner import Statement
 
-_WRITES: Final = frozenset(
-    "insert update delete merge truncate create drop alter grant revoke comment vacuum analyze reindex cluster lock "
-    "refresh import security call do notify checkpoint attach detach install load pragma export".split()
-)
+_WRITES: Final = frozenset((
+    "insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "grant", "revoke", "comment",
+    "vacuum", "analyze", "reindex", "cluster", "lock", "refresh", "import", "security", "call", "do", "notify",
+    "checkpoint", "attach", "detach", "install", "load", "pragma", "export",
+))  # fmt: skip
 
 
 def command(statement: Statement) -> Command:
@@ -36,7 +50,7 @@ def command(statement: Statement) -> Command:
     return Write(verb.upper()) if verb in _WRITES else Select()
 
 
-def _begin(said: Reader) -> Command:
+def _begin(_: Reader) -> Command:
     return Transaction("begin")
 
 

@@ -30,10 +30,11 @@ _CLASSES: Final[Sequence[tuple[type[PolyportError], str]]] = (
     (SizeError, "54000"),
     (MissingExtraError, "0A000"),
 )
+_WRITES: Final = r"^(insert|update|delete|merge|truncate|create|alter|drop|copy|attach|call|pragma|set|load|install)"
 _MESSAGES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), state)
     for pattern, state in (
-        (r"^(insert|update|delete|merge|truncate|create|alter|drop|copy|attach|call|pragma|set|load|install|explain|vacuum|transaction)\b.* is not for consumers", "25006"),
+        (_WRITES + r"\b.* is not for consumers", "25006"),
         (r"there is no (table )?function", "42883"),
         (r"is not for consumers", "42501"),
         (r"syntax error|parser error|unterminated|no statement", "42601"),
@@ -60,14 +61,12 @@ def said(error: PolyportError | ProtocolError, sql: str = "", *, moved: int = 0)
     position = 0
     if isinstance(error, QueryError) and error.line and sql:
         position = moved + _position(sql, error.line, error.column)
-    return Said(
-        state(error), error.message, hint=error.fix, detail=error.where, position=position
-    )
+    return Said(state(error), error.message, hint=error.fix, detail=error.where, position=position)
 
 
 def state(error: PolyportError) -> str:
     """The SQLSTATE of `error`."""
-    if isinstance(error, State):
+    if isinstance(error, StateError):
         return error.state
     if isinstance(error, SizeError) and "memory" in error.where:
         return "53200"
@@ -79,7 +78,7 @@ def state(error: PolyportError) -> str:
     return "XX000"
 
 
-class State(QueryError):
+class StateError(QueryError):
     """An error whose SQLSTATE is known where it is raised."""
 
     def __init__(self, state: str, message: str, *, fix: str = "") -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TEXT: Final = pa.string()
 _SCIENTIFIC: Final = {pa.float64(): 1e15, pa.float32(): 1e6}
 """From where on floats are written with an exponent."""
+_SMALLEST: Final = -4
+"""The power of ten from which down they are, too."""
 _QUOTED: Final = r'["{}\\,\s]|^$|^(?i:null)$'
 """Elements of an array that need quotes."""
 
@@ -99,7 +101,7 @@ def _float_text(limit: float) -> Callable[[str], str]:
         minus = "-" if sign else ""
         if shown == "0":
             return f"{minus}0"
-        if -4 <= power < largest:
+        if _SMALLEST <= power < largest:
             return f"{Decimal(found):f}"
         mantissa = f"{shown[0]}.{shown[1:]}" if shown[1:] else shown
         return f"{minus}{mantissa}e{'-' if power < 0 else '+'}{abs(power):02}"
@@ -108,6 +110,7 @@ def _float_text(limit: float) -> Callable[[str], str]:
 
 
 def numeric(array: pa.Array) -> pa.Array:
+    """Whole numbers and decimals, with all their digits and no exponent."""
     if isinstance(array.type, pa.BaseExtensionType):
         return _each(array.storage, lambda raw: str(big_integer(raw)))
     found = pc.cast(array, TEXT)
@@ -138,12 +141,12 @@ def _date(array: pa.Array) -> pa.Array:
     right = _within(days, FIRST_DAY, LAST_DAY)
     if pc.all(right).as_py() is not False:
         return pc.cast(array, TEXT)
-    usual = pc.cast(pc.if_else(right, days, 0).cast(pa.date32()), TEXT)
+    usual = pc.cast(pc.if_else(right, days, pa.scalar(0, pa.int32())).cast(pa.date32()), TEXT)
     return _replaced(usual, right, days, date_text)
 
 
 def _timestamp(array: pa.Array) -> pa.Array:
-    return _moment(microseconds(array), lambda value: timestamp_text(value))
+    return _moment(microseconds(array), timestamp_text)
 
 
 def _moment(values: pa.Array, rare: Callable[[int], str]) -> pa.Array:
@@ -172,10 +175,12 @@ def _instant(array: pa.Array, zone: str) -> pa.Array:
     local = pc.local_timestamp(stamps).cast(pa.int64())
     seconds = pc.divide(pc.subtract(local, pc.fill_null(stamps.cast(pa.int64()), 0)), 1_000_000)
     codes = pc.dictionary_encode(seconds)
-    names = pa.array([None if s is None else offset_text(s) for s in codes.dictionary.to_pylist()], TEXT)
+    names = pa.array(
+        [None if s is None else offset_text(s) for s in codes.dictionary.to_pylist()], TEXT
+    )
     offsets = pa.DictionaryArray.from_arrays(codes.indices, names).dictionary_decode()
     shown = _offset(_moment(local, timestamp_text), local, offsets)
-    return _replaced(shown, right, values, lambda value: _rare_instant(value))
+    return _replaced(shown, right, values, _rare_instant)
 
 
 def _rare_instant(value: int) -> str:

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 from polyport.ports.output.sql.messages import LOGIN_LIMIT, MESSAGE_LIMIT, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing import TypeAlias
+
+    Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _PIECE = 65_536
+_HEAD = 5
+"""Bytes of a message before its body: its type and its length."""
 _HELD = 32_768
 """Bytes that wait to be sent together with what follows."""
 DIRECT_TLS = 0x16
@@ -85,17 +89,17 @@ class Transport:
             TimeoutError: It took too long.
             ProtocolError: It is longer than a message may be, or none.
         """
-        if len(self._in) < 5:
+        if len(self._in) < _HEAD:
             self.flush()
-        self._fill(5)
+        self._fill(_HEAD)
         size = int.from_bytes(self._in[1:5], "big", signed=True) - 4
         if not 0 <= size <= self.limit:
             raise ProtocolError("invalid message length")
-        if len(self._in) < 5 + size:
+        if len(self._in) < _HEAD + size:
             self.flush()
-            self._fill(5 + size)
-        kind, body = bytes(self._in[:1]), bytes(self._in[5 : 5 + size])
-        del self._in[: 5 + size]
+            self._fill(_HEAD + size)
+        kind, body = bytes(self._in[:1]), bytes(self._in[_HEAD : _HEAD + size])
+        del self._in[: _HEAD + size]
         return kind, body
 
     def send(self, piece: Buffer) -> None:
