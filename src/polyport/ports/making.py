@@ -76,7 +76,7 @@ def taken(product: DataProduct) -> frozenset[str]:
     return frozenset(found)
 
 
-def outputs(  # noqa: PLR0913 - what a context is made of
+def outputs(
     product: DataProduct,
     doors: Doors,
     sql: SqlDoors,

@@ -1,1 +1,72 @@
-"""The SQL port: PostgreSQL's wire protocol."""
+"""PostgreSQL's wire protocol: consumers' own SQL, from the tools that they already use."""
+
+from __future__ import annotations
+
+from functools import partial
+from shlex import quote as shell
+from typing import TYPE_CHECKING, ClassVar, Self
+from urllib.parse import quote
+
+from polyport.expression import quote as identifier
+from polyport.model import OWNER
+from polyport.ports.output.sql.catalogue import catalogue
+from polyport.ports.output.sql.doors import Doors
+from polyport.ports.output.sql.server import CONNECTIONS, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from polyport.ports.output import Endpoint, OutputContext
+
+
+class SqlPort:
+    """The SQL port of a product: an `OutputPort` that is `Listening`."""
+
+    scheme: ClassVar[str] = "postgresql"
+    offset: ClassVar[int] = 32
+    """8432 where HTTP is 8400."""
+
+    def __init__(self, context: OutputContext) -> None:
+        self.context = context
+
+    @classmethod
+    def listen(cls, ports: Sequence[Self], at: Endpoint) -> Server:
+        """Begin to answer for `ports`; see `Listening.listen`.
+
+        Raises:
+            ConfigurationError: The address or TLS cannot be used.
+        """
+        doors = Doors.of([port.context for port in ports], at.mesh)
+        return Server.start(doors, at, partial(catalogue, most=CONNECTIONS))
+
+    def client_line(self, base_url: str, dataset: str) -> str:
+        """A `psql` command that shows the first rows of `dataset`."""
+        sql = f"SELECT * FROM {identifier(dataset)} LIMIT 3"
+        return f"psql {shell(self._address(base_url))} -c {shell(sql)}"
+
+    def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
+        """Python with psycopg, with ADBC, and a URL for SQLAlchemy."""
+        sql, address = f"SELECT * FROM {identifier(dataset)} LIMIT 3", self._address(base_url)
+        return {
+            "psycopg": "\n".join(
+                (
+                    "import psycopg",
+                    f"with psycopg.connect({address!r}) as connection:",
+                    f"    print(connection.execute({sql!r}).fetchall())",
+                )
+            ),
+            "adbc": "\n".join(
+                (
+                    "import adbc_driver_postgresql.dbapi as adbc",
+                    f"with adbc.connect({address!r}) as connection, connection.cursor() as cursor:",
+                    f"    cursor.execute({sql!r})",
+                    "    print(cursor.fetch_arrow_table())",
+                )
+            ),
+        }
+
+    def _address(self, base_url: str) -> str:
+        """With the owner as user, where none is named, and the product as database."""
+        scheme, _, host = base_url.partition("://")
+        user = "" if "@" in host else f"{OWNER.id}@"
+        return f"{scheme}://{user}{host}/{quote(self.context.product.id, safe='')}"

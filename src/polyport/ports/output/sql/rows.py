@@ -1,0 +1,40 @@
+"""Whole batches as the messages that carry rows: the bytes of all values of all columns, gathered by one kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from polyport.ports.output.sql import binaries, bytewise, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
+
+    from polyport.ports.output.sql.types import PgType
+
+ROWS: Final = 16_384
+"""Rows that are written at once, so that their bytes stay in the processor's cache."""
+_BYTES: Final = 32 << 20
+"""Bytes of values written at once: offsets have 32 bits."""
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """`batch` in pieces that can be written at once."""
+    if not batch.num_rows:
+        return
+    step = max(1, min(ROWS, _BYTES * batch.num_rows // max(batch.nbytes, 1)))
+    for at in range(0, batch.num_rows, step):
+        yield batch.slice(at, step)
+
+
+def data_rows(
+    batch: pa.RecordBatch, kinds: Sequence[PgType], formats: Sequence[int], zone: str
+) -> memoryview:
+    """DataRow messages. `formats`: 0 for text and 1 for binary, of each column."""
+    fields = [
+        binaries.field(column, kind) if form else bytewise.field(texts.text(column, kind, zone))
+        for column, kind, form in zip(batch.columns, kinds, formats, strict=True)
+    ]
+    opening = batch.num_columns.to_bytes(2, "big")
+    return bytewise.framed(b"D", fields, batch.num_rows, opening)
