@@ -17,6 +17,8 @@ def main() -> None:
     # Where the machine allows it: no network for any worker, and no rights over others' files even for root.
     ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC)
     control = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - no worker may speak to the keeper as this process
+        os.dup2(nothing.fileno(), 0)
     while True:
         ready, _, _ = select.select([control], [], [], 1.0)
         _reap()
