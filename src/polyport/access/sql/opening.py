@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from polyport.access import configuration
 from polyport.access.opening import Door, Kept, count
+from polyport.access.sql.names import Names
 from polyport.access.sql.session import WalledSession
 from polyport.access.sql.told import Teller
 from polyport.engine.walled.pool import Walls
@@ -68,10 +69,11 @@ class SqlDoor:
         session = WalledSession(
             "" if mesh else self.home.spec.id,
             principal,
-            _Reached(self, principal, purpose),
+            Names(
+                "" if mesh else self.home.spec.id, _Reached(self, principal, purpose), self.catalog
+            ),
             self.workers,
             walls(configuration.running_settings(self.home.control, self.home.spec)),
-            self.catalog,
             dialect,
         )
         session.at(ref)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from polyport.access.sql import Answer, CancelledError, Described
-from polyport.access.sql.told import SCHEMA, Teller, carried
-from polyport.engine.walled.pool import Named, Universe, size
+from polyport.access.sql.answers import Room, error_of, missing, well_formed
+from polyport.engine.walled.pool import Named, Universe
 from polyport.engine.walled.protocol import Silent
-from polyport.errors import AccessError, NotFoundError, PolyportError, QueryError, SizeError
-from polyport.model import LATEST
+from polyport.engine.walled.stream import begun, following, schema
+from polyport.errors import AccessError, PolyportError, QueryError, SizeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from polyport.access.meter import Meter, Outcome
     from polyport.access.sql import Dialect
+    from polyport.access.sql.names import Names, Table
     from polyport.access.view import View
     from polyport.engine.walled.pool import Walls, Worker, Workers
     from polyport.model import Principal, Ref, Snapshot
@@ -30,45 +30,13 @@ ROUNDS = 4
 """How often a statement may turn out to name more than its worker sees."""
 
 
-class Reach(Protocol):
-    """What a session reaches: products, as one principal through one type of port."""
-
-    def open(self, product: str, ref: Ref) -> View:
-        """A view of the product.
-
-        Raises:
-            NotFoundError: There is no such product with such a port, or no such snapshot.
-        """
-        ...
-
-    def newest(self, product: str, ref: Ref) -> str:
-        """The content id of the snapshot that `ref` names now."""
-        ...
-
-    def asked(self, product: str) -> None:
-        """Count a statement against the limits of the product.
-
-        Raises:
-            LimitError: There were too many.
-        """
-        ...
-
-    def products(self) -> Sequence[str]:
-        """The ids of all products with such a port."""
-        ...
-
-    def teller(self, product: str) -> Teller:
-        """What is told of the product in the schema `polyport`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """One table that a name means."""
+class _Open:
+    """An answer that is not read to its end."""
 
-    named: Named
-    sources: tuple[tuple[View, str], ...]
-    """The views and datasets that its rows come from; none for what the product tells of itself."""
+    batches: Callable[[], Generator[pa.RecordBatch] | None]
+    """Nothing, once it is not needed any more: then it has closed itself."""
+    views: Sequence[View]
 
 
 @dataclass(slots=True)
@@ -77,82 +45,100 @@ class WalledSession:
 
     product: str
     principal: Principal
-    reach: Reach
+    names: Names
     workers: Workers
     walls: Walls
-    catalog: str = "mesh"
     dialect: Dialect = "duckdb"
-    ref: Ref = LATEST
-    pinned: bool = False
-    _views: dict[tuple[str, Ref], View] = field(default_factory=dict)
-    _tables: dict[tuple[str, ...], _Table] = field(default_factory=dict)
     _running: set[Worker] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
     _cancelled: set[Worker] = field(default_factory=set)
-    _fresh: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _answers: dict[int, _Open] = field(default_factory=dict)
+    _begun: int = 0
+
+    def __post_init__(self) -> None:
+        self.names.needed = lambda: [v for each in self._answers.values() for v in each.views]
 
     def at(self, ref: Ref) -> Snapshot | None:
         """See `Session.at`."""
-        before, self.ref = self.ref, ref
+        before, self.names.ref = self.names.ref, ref
         try:
-            self._forget()
+            self.names.forget()
             found = self.snapshot
         except PolyportError:
-            self.ref = before
+            self.names.ref = before
             raise
         return found
 
     @property
     def snapshot(self) -> Snapshot | None:
         """See `Session.snapshot`."""
-        return self._view(self.product, self.ref).snapshot if self.product else None
+        if not self.product:
+            return None
+        return self.names.view(self.product, self.names.ref).snapshot
 
     def begin(self) -> None:
         """See `Session.begin`."""
-        self._renew()
-        self.pinned = True
-        for product in (self.product,) if self.product else self.reach.products():
-            self._view(product, self._ref(product))
+        self.names.renew()
+        self.names.pinned = True
+        for product in (self.product,) if self.product else self.names.reach.products():
+            self.names.view(product, self.names.ref_of(product))
 
     def end(self) -> None:
         """See `Session.end`."""
-        self.pinned = False
+        self.names.pinned = False
 
     def datasets(self) -> Mapping[str, Sequence[str]]:
         """See `Session.datasets`."""
-        self._renew()
-        found = {p: self._view(p, self._ref(p)).datasets for p in self.reach.products()}
+        self.names.renew()
+        found = {
+            p: self.names.view(p, self.names.ref_of(p)).datasets
+            for p in self.names.reach.products()
+        }
         return {product: datasets for product, datasets in found.items() if datasets}
 
     def describe(self, sql: str, parameters: Sequence[str] = ()) -> Described:
         """See `Session.describe`."""
-        self._renew()
+        self.names.renew()
         worker, said = self._asked({"what": "describe", "sql": sql, "types": list(parameters)})
-        self._return(worker)
-        schema = pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(said["schema"])))
-        return Described(schema, tuple(said["types"]), tuple(said["parameters"]))
-
-    def query(self, sql: str, values: Sequence[Any] = ()) -> Answer:
-        """See `Session.query`."""
-        self._renew()
-        if self.product:
-            self.reach.asked(self.product)
-        views = list(self._views.values())
-        most = min((v.rows_limit for v in views if v.rows_limit), default=0)
-        request = {"what": "query", "sql": sql, "values": list(values), "most": most}
-        worker, said = self._asked(request)
         try:
-            tables = [t for t in self._tables.values() if t.named.digest in said["tables"]]
-            meters = self._meters(tables, said)
-            sources = list({id(v): v for t in tables for v, _ in t.sources}.values())
-            reader = pa.ipc.open_stream(pa.PythonFile(worker.channel, mode="r"))
+            self._still(said)
+            found = schema(said["schema"])
         except Silent as error:
             raise self._ended(worker, error) from None
         except BaseException:
             worker.kill()
+            raise
+        finally:
+            self._return(worker)
+        return Described(found, tuple(said["types"]), tuple(said["parameters"]))
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> Answer:
+        """See `Session.query`."""
+        self.names.renew()
+        if self.product:
+            self.names.reach.asked(self.product)
+        worker, said = self._asked({"what": "query", "sql": sql, "values": list(values)})
+        meters: list[Meter] = []
+        try:
+            tables = self._still(said)
+            self._count(tables)
+            meters += self._meters(tables, said)
+            reader = begun(worker.channel)
+            room = Room(self.walls, min((t.most for t in tables if t.most), default=0))
+        except Silent as error:
+            _fail(meters)
+            raise self._ended(worker, error) from None
+        except BaseException:
+            _fail(meters)
+            worker.kill()
             self._return(worker)
             raise
-        batches = self._batches(worker, reader, sources, meters)
+        views = list({id(v): v for t in tables for v in t.views}.values())
+        number = self._begun = self._begun + 1
+        received = self._received(worker, reader, room)
+        batches = self._batches(number, worker, received, views, meters)
+        self._answers[number] = _Open(weakref.ref(batches), views)
+        next(batches)  # from here on, however it ends, what it took is given back
         return Answer(
             pa.RecordBatchReader.from_batches(reader.schema, batches), tuple(said["types"])
         )
@@ -167,8 +153,12 @@ class WalledSession:
     def close(self) -> None:
         """See `Session.close`."""
         self.cancel()
-        self.pinned = False
-        self._forget()
+        self.names.pinned = False
+        for each in list(self._answers.values()):
+            batches = each.batches()
+            if batches is not None:
+                batches.close()
+        self.names.forget()
 
     def __enter__(self) -> Self:
         return self
@@ -176,34 +166,44 @@ class WalledSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _asked(self, request: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
+    def _asked(self, request: dict[str, Any]) -> tuple[Worker, Mapping[str, Any]]:
         """A worker that has begun to answer, and what it said; the worker is to be returned."""
         for _ in range(ROUNDS):
             worker = self._borrowed()
+            most = {t.named.digest: t.most for t in self.names.tables.values() if t.most}
             try:
-                said = worker.ask(request)
+                said = worker.ask({**request, "most": most})
             except Silent as error:
                 raise self._ended(worker, error) from None
             except BaseException:
                 worker.kill()
                 self._return(worker)
                 raise
-            if "missing" not in said and "error" not in said:
-                return worker, said
+            try:
+                names = missing(said)
+                if not names and "error" not in said:
+                    return worker, well_formed(
+                        said, [t.named.digest for t in self.names.tables.values()]
+                    )
+                failed = (
+                    error_of(said["error"], self.walls, self.principal) if "error" in said else None
+                )
+            except Silent as error:
+                raise self._ended(worker, error) from None
             self._return(worker)
-            if "error" in said:
-                raise _error(said["error"], self.walls, self.principal)
-            for name in said["missing"]:
-                self._resolve(tuple(name))
+            if failed is not None:
+                raise failed
+            for name in names:
+                self.names.resolve(name)
         raise QueryError("the statement names too much that is not there", fix="fewer names")
 
     def _borrowed(self) -> Worker:
         named: dict[str, Named] = {}
-        for each in (t.named for t in self._tables.values()):
+        for each in (t.named for t in self.names.tables.values()):
             known = named.get(each.digest, each)
             names = tuple(dict.fromkeys((*known.names, *each.names)))
             named[each.digest] = replace(each, names=names)
-        universe = Universe(tuple(named.values()), self.catalog, self.dialect)
+        universe = Universe(tuple(named.values()), self.names.catalog, self.dialect)
         worker = self.workers.lend(universe, self.walls)
         with self._lock:
             self._running.add(worker)
@@ -239,14 +239,17 @@ class WalledSession:
 
     def _batches(
         self,
+        number: int,
         worker: Worker,
-        reader: pa.RecordBatchReader,
+        received: Iterator[pa.RecordBatch],
         views: Sequence[View],
         meters: Sequence[Meter],
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch]:
+        """The batches; before them a sign that it has begun, which is none."""
         outcome: Outcome = "failed"
         try:
-            for batch in self._received(worker, reader):
+            yield _BEGUN
+            for batch in received:
                 for view in views:
                     view.still()
                 for meter in meters:
@@ -256,37 +259,56 @@ class WalledSession:
         except AccessError:
             outcome = "denied"
             raise
-        except GeneratorExit:
+        except (GeneratorExit, CancelledError):
             outcome = "cut"
             raise
         finally:
-            for meter in meters:
-                meter.finish(outcome)
             if outcome != "ok":  # it may still compute
                 worker.kill()
             self._return(worker)
+            self._answers.pop(number, None)
+            for meter in meters:
+                meter.finish(outcome)
+            self.names.let_go()
 
-    def _received(self, worker: Worker, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _received(
+        self, worker: Worker, reader: pa.RecordBatchReader, room: Room
+    ) -> Iterator[pa.RecordBatch]:
         """The batches, as long as there is room for them, and then how it ended."""
-        room = _Room(self.walls)
         try:
-            while (batch := _next(reader)) is not None:
+            while (batch := following(reader)) is not None:
                 room.take(batch)
                 yield batch
             end = worker.channel.answered()
+            failed = error_of(end["error"], self.walls, self.principal) if "error" in end else None
         except Silent as error:
             raise self._why(worker, error) from None
-        if "error" in end:
-            raise _error(end["error"], self.walls, self.principal)
+        if failed is not None:
+            raise failed
 
-    def _meters(self, tables: Sequence[_Table], said: Mapping[str, Any]) -> list[Meter]:
+    def _still(self, said: Mapping[str, Any]) -> list[Table]:
+        """The tables that a statement reads, each of which may still be read.
+
+        Raises:
+            AccessError: One may not.
+        """
+        tables = [t for t in self.names.tables.values() if t.named.digest in said["tables"]]
+        for view in {id(v): v for t in tables for v in t.views}.values():
+            view.still()
+        return tables
+
+    def _count(self, tables: Sequence[Table]) -> None:
+        """Count the statement against the limits of the other products that it reads."""
+        for product in {v.snapshot.product for t in tables for v in t.views} - {self.product}:
+            self.names.reach.asked(product)
+
+    def _meters(self, tables: Sequence[Table], said: Mapping[str, Any]) -> list[Meter]:
         """One for each dataset that is read; the first of each product counts what leaves."""
         columns, products, made = set(said["columns"]), set(), []
-        sources = {(id(view), name): (view, name) for t in tables for view, name in t.sources}
-        for view, dataset in sources.values():
+        sources = {(id(v), name): (v, name, t.whole) for t in tables for v, name in t.sources}
+        for view, dataset, whole in sources.values():
             names = view.schema(dataset).names
-            used = names if said["star"] else [n for n in names if n.lower() in columns]
-            view.still()
+            used = names if whole or said["star"] else [n for n in names if n.lower() in columns]
             meter = view.meter(dataset, tuple(used))
             if view.snapshot.product in products:
                 meter.finish("ok")  # counted once
@@ -295,191 +317,10 @@ class WalledSession:
                 made.append(meter)
         return made
 
-    def _renew(self) -> None:
-        """Outside a transaction: see what is current, and stand on what holds now."""
-        if self.pinned:
-            return
-        stale = not self._views or any(
-            self._stale(view, product, ref) for (product, ref), view in self._views.items()
-        )
-        if stale:
-            self._forget()
-            if self.product:
-                self._learn(self.product, self._view(self.product, self._ref(self.product)))
 
-    def _stale(self, view: View, product: str, ref: Ref) -> bool:
-        try:
-            view.still()
-        except AccessError:
-            return True
-        return (
-            view.refusal is not None or self.reach.newest(product, ref) != view.snapshot.content_id
-        )
-
-    def _forget(self) -> None:
-        for view in self._views.values():
-            view.close()
-        self._views.clear()
-        self._tables.clear()
-
-    def _ref(self, product: str) -> Ref:
-        """Of another product only a time means the same."""
-        return self.ref if product == self.product or _everywhere(self.ref) else LATEST
-
-    def _view(self, product: str, ref: Ref) -> View:
-        if (product, ref) not in self._views:
-            self._views[product, ref] = self.reach.open(product, ref)
-        return self._views[product, ref]
-
-    def _learn(self, product: str, view: View) -> None:
-        """What can be named without being asked for: all of the session's own product."""
-        for dataset in view.datasets:
-            self._tables[(dataset.lower(),)] = self._table(
-                view, dataset, ((dataset,), ("public", dataset), (product, dataset))
-            )
-
-    def _resolve(self, written: tuple[str, ...]) -> None:
-        """Add the table that `written` means.
-
-        Raises:
-            NotFoundError: There is none.
-            AccessError: The principal may see nothing of it.
-        """
-        lowered = tuple(part.lower() for part in written)
-        name = written[1:] if len(written) > 1 and lowered[0] == self.catalog.lower() else written
-        schema, table = (name[0], name[-1]) if len(name) > 1 else ("", name[-1])
-        if len(name) > 2:  # noqa: PLR2004 - schema and table
-            raise NotFoundError(f"no table {'.'.join(written)!r}", fix="PRODUCT.DATASET")
-        if schema.lower() == SCHEMA:
-            self._tables[tuple(p.lower() for p in name)] = self._told(table)
-            return
-        dataset, _, ref = table.partition("@")
-        product = self._product(schema, dataset, written)
-        view = self._view(product, ref or self._ref(product))
-        found = next((d for d in view.snapshot.datasets if d.lower() == dataset.lower()), dataset)
-        self._tables[tuple(p.lower() for p in name)] = self._table(view, found, (name,))
-
-    def _product(self, schema: str, dataset: str, written: tuple[str, ...]) -> str:
-        """The product that a table's schema means; without one, the session's own, or the only one that has it."""
-        known = self.reach.products()
-        if schema and schema.lower() != "public":
-            found = [p for p in known if p.lower() == schema.lower()]
-            if found:
-                return found[0]
-            near = get_close_matches(schema, known, 1)
-            raise NotFoundError(
-                f"no product {schema!r} that can be asked here",
-                where=".".join(written),
-                fix=f"did you mean {near[0]!r}?" if near else f"products: {', '.join(known)}",
-            )
-        if self.product:
-            return self.product
-        having = [
-            p
-            for p in known
-            if dataset.lower() in map(str.lower, self._view(p, self._ref(p)).datasets)
-        ]
-        if len(having) == 1:
-            return having[0]
-        several = " and ".join(f'"{p}"."{dataset}"' for p in having)
-        raise NotFoundError(
-            f"{dataset!r} is of several products" if having else f"no dataset {dataset!r}",
-            where=".".join(written),
-            fix=f"say which: {several}" if having else "SELECT * FROM polyport.datasets lists them",
-        )
-
-    def _table(self, view: View, dataset: str, names: tuple[tuple[str, ...], ...]) -> _Table:
-        digest = (
-            f"{view.snapshot.product}/{view.snapshot.content_id}/{dataset}/{view.sight(dataset)}"
-        )
-        return _Table(Named(digest, names, view.relation(dataset)), ((view, dataset),))
-
-    def _told(self, table: str) -> _Table:
-        """A table of the schema `polyport`."""
-        if table.startswith("changes:"):
-            return self._changes(table)
-        products = (self.product,) if self.product else tuple(self.reach.products())
-        rows = [self.reach.teller(p).table(table, self._view(p, self._ref(p))) for p in products]
-        data = pa.concat_tables(rows)
-        return _Table(carried(table, data), ())
-
-    def _changes(self, table: str) -> _Table:
-        """What turned a dataset of one snapshot into that of another."""
-        _, dataset, before, *after = table.split(":")
-        product = self._product("", dataset, (table,))
-        old = self._view(product, before)
-        new = self._view(product, after[0] if after else self._ref(product))
-        digest = "/".join(
-            (table, *(f"{v.snapshot.content_id}/{v.sight(dataset)}" for v in (old, new)))
-        )
-        relation = new.changed(old, dataset)
-        return _Table(
-            Named(f"{product}/{digest}", ((SCHEMA, table),), relation),
-            ((new, dataset),),
-        )
+_BEGUN = pa.RecordBatch.from_arrays([], schema=pa.schema([]))
 
 
-class _Room:
-    """How much an answer may still hold."""
-
-    def __init__(self, walls: Walls) -> None:
-        self.walls, self.rows = walls, walls.rows or None
-        self.bytes = size(walls.bytes) if walls.bytes else None
-
-    def take(self, batch: pa.RecordBatch) -> None:
-        """Make room for `batch`.
-
-        Raises:
-            SizeError: There is none.
-        """
-        for name, taken in (("rows", batch.num_rows), ("bytes", batch.nbytes)):
-            left = getattr(self, name)
-            if left is None:
-                continue
-            if taken > left:
-                raise SizeError(
-                    f"the answer has more than {getattr(self.walls, name):,} {name}"
-                    if name == "rows"
-                    else f"the answer is larger than {self.walls.bytes}",
-                    where=f"limits.sql.{name}",
-                    fix="ask for less: filter, or read page by page",
-                )
-            setattr(self, name, left - taken)
-
-
-def _next(reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
-    try:
-        return reader.read_next_batch()
-    except StopIteration:
-        return None
-
-
-def _everywhere(ref: Ref) -> bool:
-    """Whether a ref means the same in every product: a time."""
-    try:
-        datetime.fromisoformat(ref)
-    except ValueError:
-        return False
-    return True
-
-
-def _error(said: Mapping[str, Any], walls: Walls, principal: Principal) -> PolyportError:
-    """The error that a worker told."""
-    kind, message = str(said.get("kind")), str(said.get("message"))
-    if kind == "memory":
-        return SizeError(
-            f"the statement needs more memory than {walls.memory}",
-            where="limits.sql.memory",
-            fix="ask for less: filter first",
-        )
-    if kind == "rows":
-        return SizeError(
-            f"this read gives more rows than {principal.id} may read at once",
-            fix="ask for fewer: filter, or read page by page",
-        )
-    return QueryError(
-        message,
-        fix=str(said.get("fix") or ""),
-        line=int(said.get("line") or 0),
-        column=int(said.get("column") or 0),
-    )
+def _fail(meters: Sequence[Meter]) -> None:
+    for meter in meters:
+        meter.finish("failed")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from polyport.access.reports import sight_through
 from polyport.engine.walled.pool import Named
 from polyport.errors import NotFoundError
 from polyport.model import Relation
@@ -142,11 +143,8 @@ class Teller:
 
     def _quality(self, view: View) -> Iterable[dict[str, Any]]:
         report = self.report(view.snapshot.id)
-        for each in report.results if report else ():
-            if each.dataset not in view.datasets:
-                continue
-            if each.column and each.column not in view.schema(each.dataset).names:
-                continue
+        sight = sight_through(self.spec, view.principal, view)
+        for each in sight.of(report).results if report else ():
             yield {
                 "product": view.snapshot.product,
                 "snapshot": view.snapshot.id,

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import duckdb
+
+from polyport.engine.walled import naming
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +25,8 @@ Name: TypeAlias = tuple[str, ...]
 """A table as it was written: its parts, `("films",)` or `("movie-popularity", "movies")`."""
 
 MOST_CHARACTERS = 1_000_000
+SEMICOLONS = 20
+"""How many are looked at, from the end, for the one that ends the statement."""
 QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 TABLES = {"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT"}
 EXPRESSIONS = {
@@ -61,6 +66,8 @@ class Checked:
     """For parameters, by number: a SQL type, or `.column` for that of a column they are compared with."""
     parameters: int = 0
     """The highest number of a parameter."""
+    names: tuple[str, ...] = ()
+    """What PostgreSQL calls its columns; empty where `*` leaves open how many there are."""
 
 
 @cache
@@ -79,26 +86,38 @@ def check(con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = ()) -
         RefusedError: It is not.
         duckdb.Error: The engine cannot read it.
     """
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise RefusedError(f"the statement is no text: {error.reason}", "UTF-8") from None
     if len(sql) > MOST_CHARACTERS:
         raise RefusedError(
             f"the statement has {len(sql):,} characters", f"at most {MOST_CHARACTERS:,}"
         )
-    text = _one(con, sql)
+    try:
+        return _checked(con, _one(con, sql), functions() | TABLE_FUNCTIONS | set(own))
+    except RecursionError:
+        raise RefusedError("the statement is nested too deeply", "fewer levels") from None
+
+
+def _checked(con: duckdb.DuckDBPyConnection, text: str, known: frozenset[str]) -> Checked:
     rows = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
     tree = json.loads(rows[0][0])
     if tree.get("error"):
         _unserialised(tree)
-    guard = _Guard(Checked(text), functions() | TABLE_FUNCTIONS | set(own))
-    try:
-        for statement in tree["statements"]:
-            guard.walk(statement, frozenset())
-    except RecursionError:
-        raise RefusedError("the statement is nested too deeply", "fewer levels") from None
-    guard.found.star |= bool(guard.found.columns & guard.called)  # a table's name is its whole row
+    guard = _Guard(Checked(text), known)
+    for statement in tree["statements"]:
+        guard.walk(statement, frozenset())
+    found = guard.found
+    found.names = naming.names(tree)
+    found.star |= bool(found.columns & guard.called)  # a table's name is its whole row
     if guard.rewritten:
         rows = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
-        guard.found.sql = rows[0][0]
-    return guard.found
+        again = _checked(con, _one(con, rows[0][0]), known)  # what runs is what was checked
+        if set(again.tables) != set(found.tables):
+            raise RefusedError("the statement cannot be written with snapshots", '"films@41"')
+        found.sql = again.sql
+    return found
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -115,7 +134,22 @@ def _one(con: duckdb.DuckDBPyConnection, sql: str) -> str:
     if found[0].type != duckdb.StatementType.SELECT:
         said = found[0].type.name.replace("_", " ")
         raise RefusedError(f"{said} is not for consumers: data products are read", "one SELECT")
-    return str(found[0].query)
+    return _bare(con, str(found[0].query))
+
+
+def _bare(con: duckdb.DuckDBPyConnection, text: str) -> str:
+    """The statement without the semicolon, and what comes after it: others are put around it."""
+    at = len(text)
+    for _ in range(SEMICOLONS):
+        at = text.rfind(";", 0, at)
+        if at < 0:
+            break
+        try:
+            if not con.extract_statements(text[at:]):
+                return _bare(con, text[:at])
+        except duckdb.Error:  # it stands in a text or a comment
+            continue
+    return text
 
 
 def _unserialised(tree: Mapping[str, Any]) -> NoReturn:
@@ -147,15 +181,13 @@ class _Guard:
             self._node(node, defined)
             for name, child in node.items():
                 if name != "cte_map":
-                    self.walk(child, defined)
+                    self.walk(child, defined | _recurring(node, name))
 
     def _define(self, node: dict[str, Any], defined: frozenset[str]) -> frozenset[str]:
-        """What is in sight within `node`: an expression sees those before it, and itself only where it recurs."""
+        """What is in sight within `node`: an expression sees those before it."""
         for entry in (node.get("cte_map") or {}).get("map") or ():
-            name, body = str(entry["key"]).lower(), entry["value"]
-            recurs = (body.get("query_node") or {}).get("type") == "RECURSIVE_CTE_NODE"
-            self.walk(body, defined | {name} if recurs else defined)
-            defined |= {name}
+            self.walk(entry["value"], defined)
+            defined |= {folded(str(entry["key"]))}
         return defined
 
     def _known(self, node: dict[str, Any]) -> None:
@@ -180,11 +212,10 @@ class _Guard:
                 self._table_function(node)
             case "FUNCTION" | "WINDOW":
                 self._function(node)
+                if node.get("is_operator"):
+                    self.found.hints = {**_hints(node), **self.found.hints}
             case "TYPE":
-                if len(_path(node)) > 1:
-                    raise RefusedError(
-                        "a type has no schema", "a plain type, such as DECIMAL(18, 2)", _at(node)
-                    )
+                _type(node)
             case "PARAMETER":
                 self._parameter(node)
             case "COMPARISON" | "BETWEEN" | "OPERATOR" | "CAST" | "LIMIT_MODIFIER":
@@ -195,7 +226,7 @@ class _Guard:
     def _columns(self, node: dict[str, Any]) -> None:
         """Note the columns that a node names."""
         match node.get("class") or node.get("type"):
-            case "STAR":
+            case "STAR" | "POSITIONAL_REFERENCE":  # `#1` names no column
                 self.found.star = True
             case "JOIN":
                 self.found.star |= node.get("ref_type") == "NATURAL"
@@ -213,8 +244,9 @@ class _Guard:
                 "a table without a name that can be read", "the name of a dataset", _at(node)
             )
         self.called.add(str(node.get("alias") or path[-1]).lower())
+        self.found.star |= bool(node.get("column_name_alias"))  # they hide the names of its columns
         when = node.get("at_clause")
-        if len(path) == 1 and path[0].lower() in defined:
+        if len(path) == 1 and folded(path[0]) in defined:
             if when:
                 raise RefusedError(f"{path[0]} has no snapshots: it is defined here", "", _at(node))
             return
@@ -234,7 +266,7 @@ class _Guard:
         call = node["function"]
         path = tuple(p.lower() for p in _path(call))
         if path == CHANGES:
-            name = ":".join(("changes", *_constants(call)))
+            name = "|".join(("changes", *_constants(call)))
             table = {
                 "type": "BASE_TABLE",
                 "alias": node.get("alias", ""),
@@ -272,6 +304,27 @@ class _Guard:
         self.found.parameters = max(self.found.parameters, int(number))
 
 
+def folded(name: str) -> str:
+    """A name as the engine compares it: it takes only A to Z for a to z."""
+    return name.translate(_LOWER)
+
+
+def meant(name: Name) -> str:
+    """A key for what a table's name means: that of a snapshot is not folded, for tags are not either."""
+    head, at, ref = name[-1].partition("@")
+    last = name[-1] if head.startswith("changes|") else f"{folded(head)}{at}{ref}"
+    return json.dumps([*map(folded, name[:-1]), last])
+
+
+_LOWER = {ord(c): c.lower() for c in ascii_uppercase}
+
+
+def _recurring(node: Mapping[str, Any], part: str) -> frozenset[str]:
+    """A recursive expression sees itself in its second part only: in the first, the name is anybody's."""
+    recurs = node.get("type") == "RECURSIVE_CTE_NODE" and part == "right"
+    return frozenset({folded(str(node["cte_name"]))} if recurs else ())
+
+
 def _path(node: Mapping[str, Any]) -> Name:
     return tuple(map(str, (node.get("qualified_name") or {}).get("path") or ()))
 
@@ -280,6 +333,13 @@ def _at(node: Mapping[str, Any]) -> int:
     """Where a node begins in the statement, in bytes; -1: not known."""
     at = node.get("query_location", -1)
     return at if isinstance(at, int) and 0 <= at < MOST_CHARACTERS * 4 else -1
+
+
+def _type(node: Mapping[str, Any]) -> None:
+    if len(_path(node)) > 1:
+        raise RefusedError(
+            "a type has no schema", "a plain type, such as DECIMAL(18, 2)", _at(node)
+        )
 
 
 def _shows(node: Mapping[str, Any]) -> bool:
@@ -327,6 +387,7 @@ def _hints(node: Mapping[str, Any]) -> dict[int, str]:
             sides = [
                 *(node.get(k) for k in ("left", "right", "input", "lower", "upper")),
                 *(node.get("children") or ()),
+                *(a.get("expression") for a in node.get("arguments") or ()),
             ]
             columns = [s["column_names"][-1] for s in sides if s and s.get("class") == "COLUMN_REF"]
             return dict.fromkeys(_numbers(sides), f".{columns[0]}") if columns else {}

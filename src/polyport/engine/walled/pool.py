@@ -6,30 +6,35 @@ import contextlib
 import json
 import os
 import re
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from polyport.engine.walled.guard import meant
 from polyport.engine.walled.protocol import Channel, Silent
 from polyport.engine.walled.relations import defined
 from polyport.errors import ConfigurationError, LimitError, StoreError
 from polyport.expression import quote
+from polyport.scratch import Scratch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from polyport.model import Relation
 
 START_SECONDS = 30.0
 IDLE_SECONDS = 300.0
+ENDING_MILLISECONDS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,23 @@ class Universe:
 class Worker:
     """One process that is lent to one statement at a time."""
 
-    def __init__(self, universe: Universe, end: socket.socket, process: int) -> None:
-        self.universe = universe
+    def __init__(
+        self, key: tuple[Any, ...], end: socket.socket, process: int, scratch: Path
+    ) -> None:
+        self.key = key
+        """Equal for whoever may be lent it."""
         self.channel = Channel(end, START_SECONDS)
-        self.alive = True
         self.idle_since = 0.0
+        self.scratch = scratch
         self._process = process
+        self._killed = self._gone = False
         self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        with self._lock:
+            return not self._killed and not self._exited(0)
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request.
@@ -97,23 +112,36 @@ class Worker:
         Raises:
             Silent: It was ended, or is late; `kill` it.
         """
-        try:
-            self.channel.tell(message)
-        except OSError as error:
-            raise Silent from error
+        self.channel.tell(message)
         return self.channel.answered()
 
     def kill(self) -> None:
         """End the process at once; for any thread."""
         with self._lock:
-            if not self.alive:
+            if self._killed:
                 return
-            self.alive = False
+            self._killed = True
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._process, signal.SIGKILL)
-            os.close(self._process)
             with contextlib.suppress(OSError):  # wakes a thread that waits for it
                 self.channel.socket.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """End the process, and remove what it left."""
+        self.kill()
+        with self._lock:
+            if self._gone:
+                return
+            self._gone = True
+            self._exited(ENDING_MILLISECONDS)
+            os.close(self._process)
+            self.channel.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _exited(self, milliseconds: int) -> bool:
+        poll = select.poll()
+        poll.register(self._process, select.POLLIN)
+        return bool(poll.poll(milliseconds))
 
 
 class Workers:
@@ -121,13 +149,17 @@ class Workers:
 
     def __init__(self, walls: Walls | None = None, *, scratch: Path | None = None) -> None:
         self.walls = walls or Walls()
-        self._scratch = scratch
+        self._parent = scratch
+        self._scratch: Scratch | None = None
+        self._forked = 0
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._starting = threading.Lock()
         self._changed = threading.Condition()
         self._idle: list[Worker] = []
         self._lent: set[Worker] = set()
+        self._begun = 0
+        """How many places are taken by workers that are being started."""
         self._closed = False
 
     def lend(self, universe: Universe, walls: Walls | None = None) -> Worker:
@@ -139,126 +171,184 @@ class Workers:
             ConfigurationError: The machine is no Linux.
         """
         walls = walls or self.walls
-        until = time.monotonic() + walls.seconds
-        with self._changed:
-            while True:
-                self._retire()
-                found = next(
-                    (w for w in self._idle if w.universe.key == universe.key and w.alive), None
-                )
-                if found is not None:
-                    self._idle.remove(found)
-                    break
-                if len(self._lent) < walls.most_workers:
-                    break
-                left = until - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    raise LimitError(
-                        f"all {walls.most_workers} workers were busy for {walls.seconds:g} seconds",
-                        fix="ask again later; or raise limits.sql.workers in polyport.yaml",
-                        retry_after=5,
-                    )
-            if found is None:
-                found = self._started(universe)
-            self._lent.add(found)
-        try:
-            if not found.idle_since:
-                self._prepare(found, walls)
-        except BaseException:
-            found.kill()
-            self.give_back(found)
-            raise
-        found.channel.budget = walls.seconds
-        return found
+        key = (universe.key, walls.memory, walls.spill, walls.threads)
+        worker = self._found(key, walls) or self._new(universe, walls, key)
+        worker.channel.budget = walls.seconds
+        return worker
 
     def give_back(self, worker: Worker) -> None:
         """Whoever has it is done with it; where it still computes, it is ended."""
         with self._changed:
             self._lent.discard(worker)
-            if worker.alive and not self._closed:
+            kept = not self._closed and worker.alive
+            if kept:
                 worker.idle_since = time.monotonic()
                 self._idle.append(worker)
-            else:
-                worker.kill()
-                worker.channel.close()
             self._changed.notify()
+        if not kept:
+            worker.end()
 
     def close(self) -> None:
         """End all processes."""
         with self._changed:
             self._closed = True
-            for worker in (*self._idle, *self._lent):
+            idle, self._idle = self._idle, []
+            for worker in self._lent:
                 worker.kill()
-            for worker in self._idle:
-                worker.channel.close()
-            self._idle.clear()
-        if self._control is not None:
-            self._control.close()
-        if self._zygote is not None:
-            self._zygote.wait()
+            self._changed.notify_all()
+        for worker in idle:
+            worker.end()
+        with self._starting:
+            self._end_zygote()
+            if self._scratch is not None:
+                self._scratch.remove()
 
-    def _retire(self) -> None:
-        """End what is idle for long, or more than can be used."""
+    def _found(self, key: tuple[Any, ...], walls: Walls) -> Worker | None:
+        """An idle worker; None: a place for a new one."""
+        until = time.monotonic() + walls.seconds
+        retired = list[Worker]()
+        try:
+            with self._changed:
+                while not self._closed:
+                    retired += self._retired()
+                    found = next((w for w in self._idle if w.key == key), None)
+                    if found is not None:
+                        self._idle.remove(found)
+                        self._lent.add(found)
+                        return found
+                    if len(self._lent) + self._begun < walls.most_workers:
+                        self._begun += 1
+                        return None
+                    left = until - time.monotonic()
+                    if left <= 0 or not self._changed.wait(left):
+                        raise LimitError(
+                            f"all {walls.most_workers} workers were busy for {walls.seconds:g} seconds",
+                            fix="ask again later; or raise limits.sql.workers in polyport.yaml",
+                            retry_after=5,
+                        )
+        finally:
+            for worker in retired:
+                worker.end()
+        raise StoreError("no worker for SQL can be started: this process ends")
+
+    def _new(self, universe: Universe, walls: Walls, key: tuple[Any, ...]) -> Worker:
+        """A new worker, in the place that was found for it."""
+        worker = None
+        try:
+            worker = self._started(key)
+            self._prepare(worker, universe, walls)
+        except BaseException:
+            if worker is not None:
+                worker.end()
+            with self._changed:
+                self._begun -= 1
+                self._changed.notify()
+            raise
+        with self._changed:
+            self._begun -= 1
+            self._lent.add(worker)
+            if self._closed:
+                worker.kill()
+        return worker
+
+    def _retired(self) -> list[Worker]:
+        """Take out what has ended, is idle for long, or is more than can be used."""
         now, most = time.monotonic(), self.walls.most_workers
-        kept = [w for w in self._idle if w.alive and now - w.idle_since < IDLE_SECONDS][-most:]
-        for worker in self._idle:
-            if worker not in kept:
-                worker.kill()
-                worker.channel.close()
+        kept = [w for w in self._idle if now - w.idle_since < IDLE_SECONDS and w.alive][-most:]
+        retired = [w for w in self._idle if w not in kept]
         self._idle = kept
+        return retired
 
-    def _started(self, universe: Universe) -> Worker:
+    def _started(self, key: tuple[Any, ...]) -> Worker:
+        with self._starting:
+            if self._closed:
+                raise StoreError("no worker for SQL can be started: this process ends")
+            try:
+                ours, handle = self._fork()
+            except OSError:  # the process that forks was ended: once more, with another
+                self._end_zygote()
+                try:
+                    ours, handle = self._fork()
+                except OSError as error:
+                    self._end_zygote()
+                    raise StoreError(f"no worker for SQL can be started: {error}") from error
+            return Worker(key, ours, handle, self._folder())
+
+    def _fork(self) -> tuple[socket.socket, int]:
+        """Our end of a new worker's socket, and a handle (pidfd) of its process."""
+        control = self._forking()
         ours, theirs = socket.socketpair()
         try:
-            with self._starting, theirs:
-                control = self._forking()
+            with theirs:
                 socket.send_fds(control, [b"fork"], [theirs.fileno()])
-                message, handles, _, _ = socket.recv_fds(control, 16, 1)
-            if not message:
-                raise ConnectionError("the process that workers are forked from has ended")
-        except OSError as error:
+                _, handles, _, _ = socket.recv_fds(control, 16, 1)
+        except BaseException:
             ours.close()
-            self._zygote, self._control = None, None
-            raise StoreError(f"no worker for SQL can be started: {error}") from error
-        return Worker(universe, ours, handles[0])
+            raise
+        if not handles:
+            ours.close()
+            raise ConnectionError("the process that workers are forked from has ended")
+        return ours, handles[0]
 
     def _forking(self) -> socket.socket:
         """The socket of the process that forks; starts it where it does not run."""
-        if self._zygote is not None and self._zygote.poll() is None and self._control is not None:
+        if self._control is not None:
             return self._control
         if not sys.platform.startswith("linux"):
             raise ConfigurationError(
                 "consumers' SQL needs Linux", where=sys.platform, fix="serve it in a container"
             )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.settimeout(START_SECONDS)
+        self._control = ours
         with theirs:
             self._zygote = subprocess.Popen(  # noqa: S603 - this program itself
                 [sys.executable, "-c", _MAIN, json.dumps(sys.path)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"},
+                env=_ENVIRONMENT,
                 cwd="/",
             )
-        self._control = ours
         return ours
 
-    def _prepare(self, worker: Worker, walls: Walls) -> None:
-        message = _setup(worker.universe, walls, self._folder())
+    def _end_zygote(self) -> None:
+        if self._control is not None:
+            self._control.close()
+        if self._zygote is not None:
+            self._zygote.kill()
+            self._zygote.wait()
+        self._zygote = self._control = None
+
+    def _prepare(self, worker: Worker, universe: Universe, walls: Walls) -> None:
+        message = _setup(universe, walls, str(worker.scratch))
+        worker.channel.most = message["bytes"]
         try:
             answer = worker.ask(message)
         except Silent:
             raise StoreError("a worker for SQL ended as it began") from None
         if "ready" not in answer:
-            raise StoreError(
-                f"a worker for SQL cannot read its datasets: {answer.get('error', {}).get('message')}"
-            )
+            said = answer.get("error")
+            why = said.get("message") if isinstance(said, dict) else "it does not say why"
+            raise StoreError(f"a worker for SQL cannot read its datasets: {why}")
 
-    def _folder(self) -> str:
-        folder = self._scratch or Path(tempfile.gettempdir()) / f"polyport-sql-{os.getuid()}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return str(folder)
+    def _folder(self) -> Path:
+        """A new folder for what one worker spills."""
+        if self._scratch is None:
+            self._scratch = Scratch(self._parent, "polyport-sql-")
+        self._forked += 1
+        folder = self._scratch.folder / str(self._forked)
+        folder.mkdir(mode=0o700)
+        return folder
 
 
+_ENVIRONMENT = {
+    "PATH": os.defpath,
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    # Others reserve a gigabyte of addresses at once, of which a worker has only so many.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+}
 _MAIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from polyport.engine.walled.zygote import main; main()"
@@ -281,7 +371,7 @@ def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
             shown = ".".join(map(quote, name if len(name) > 1 else ("main", *name)))
             schemas.update(name[:-1])
             statements.append((f"CREATE VIEW {shown} AS SELECT * FROM main.{view}", None))
-            names[".".join(json.dumps(part.lower()) for part in name)] = named.digest
+            names[meant(name)] = named.digest
     macros = _macros(universe.dialect)
     return {
         "catalog": universe.catalog,
@@ -297,6 +387,7 @@ def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
         "spill": walls.spill,
         "threads": walls.threads,
         "scratch": scratch,
+        "idle": 2 * IDLE_SECONDS,
         "bytes": 2 * size(walls.memory) + (1 << 29),
         "spill_bytes": size(walls.spill),
     }
@@ -319,7 +410,7 @@ def _stream(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-_SIZE = re.compile(r"\s*([\d.]+)\s*([KMGT]?)I?B?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", re.IGNORECASE)
 
 
 def size(text: str) -> int:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 << 20
 """Of one message of a worker."""
+STEP = 8 << 20
+"""What room is made for at once: a size that is said is not yet a size that is sent."""
 
 
 class Silent(Exception):  # noqa: N818 - what happened, not a failure of ours
@@ -31,17 +33,34 @@ class Late(Silent):
 
 
 class Channel:
-    """One end of a socket between the two; `budget`: how many seconds it may still be waited for."""
+    """One end of a socket between the two.
+
+    `budget`: how many seconds the other side may still be waited for. `most`: how many bytes it may send as one part
+    of an Arrow stream.
+    """
 
     def __init__(self, end: socket.socket, budget: float | None = None) -> None:
         self.socket, self.budget = end, budget
+        self.most = MOST_BYTES
         self.closed = False
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Send a message of the keeper's."""
+        """Send a message of the keeper's.
+
+        Raises:
+            Silent: The worker is gone, or takes nothing.
+        """
         body = pickle.dumps(message, protocol=5)
-        self.socket.settimeout(None)
-        self.socket.sendall(struct.pack("<I", len(body)) + body)
+        started = time.monotonic()
+        self.socket.settimeout(self.budget)
+        try:
+            self.socket.sendall(struct.pack("<Q", len(body)) + body)
+        except TimeoutError:
+            raise Late from None
+        except OSError:
+            raise Silent from None
+        if self.budget is not None:
+            self.budget -= time.monotonic() - started
 
     def told(self) -> dict[str, Any]:
         """The keeper's next message.
@@ -49,7 +68,7 @@ class Channel:
         Raises:
             Silent: The keeper is gone.
         """
-        (size,) = struct.unpack("<I", self._exactly(4))
+        (size,) = struct.unpack("<Q", self._exactly(8))
         return pickle.loads(self._exactly(size))  # type: ignore[no-any-return] # noqa: S301 - the keeper's
 
     def answer(self, message: dict[str, Any]) -> None:
@@ -68,7 +87,7 @@ class Channel:
             raise Silent
         try:
             found = json.loads(self._exactly(size))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Silent from None
         if not isinstance(found, dict):
             raise Silent
@@ -83,22 +102,29 @@ class Channel:
     # What Arrow reads and writes by.
 
     def read(self, size: int = -1) -> bytearray:
-        """`size` bytes; fewer only where the other side has closed."""
-        if size < 0:
-            raise ValueError("a channel has no end to read to")
-        found = bytearray(size)
-        view, at = memoryview(found), 0
+        """`size` bytes; fewer only where the other side has closed.
+
+        Raises:
+            Silent: It says more than it may.
+        """
+        if not 0 <= size <= max(self.most, MOST_BYTES):
+            raise Silent
+        found, at = bytearray(min(size, STEP)), 0
         while at < size:
-            count = self._receive(view[at:])
+            if at == len(found):
+                found.extend(bytes(min(size - at, at)))
+            with memoryview(found) as view:
+                count = self._receive(view[at:])
             if not count:
+                del found[at:]
                 break
             at += count
-        del view
-        return found[:at] if at < size else found
+        return found
 
     def _receive(self, into: memoryview) -> int:
         if self.budget is None:
-            return self.socket.recv_into(into)
+            with into:
+                return self.socket.recv_into(into)
         if self.budget <= 0:
             raise Late
         started = time.monotonic()
@@ -107,9 +133,10 @@ class Channel:
             return self.socket.recv_into(into)
         except TimeoutError:
             raise Late from None
-        except ConnectionError:
+        except OSError:  # reset, or closed by another thread
             raise Silent from None
         finally:
+            into.release()
             self.budget -= time.monotonic() - started
 
     def write(self, body: Any) -> int:

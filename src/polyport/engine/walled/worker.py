@@ -43,7 +43,10 @@ def run(end: socket.socket, keeper: int) -> None:
         worker = _Worker(channel, channel.told())
         channel.answer({"ready": True})
         while True:
-            worker.serve(channel.told())
+            end.settimeout(worker.told["idle"])  # whoever is never asked again ends by itself
+            asked = channel.told()
+            end.settimeout(None)
+            worker.serve(asked)
     except (Silent, OSError):
         return
 
@@ -65,6 +68,7 @@ class _Worker:
 
     def serve(self, asked: Mapping[str, Any]) -> None:
         """Answer one request; whatever goes wrong with it is told."""
+        checked = None
         try:
             checked = guard.check(self.con, asked["sql"], self.macros)
             missing = [t for t in checked.tables if self._found(t) is None]
@@ -80,14 +84,20 @@ class _Worker:
             line, column = _place(asked["sql"], error.position)
             told = {"kind": "refused", "message": error.message, "fix": error.fix}
             self.channel.answer({"error": {**told, "line": line, "column": column}})
-        except (duckdb.Error, pa.ArrowException, MemoryError, RecursionError) as error:
-            self.channel.answer({"error": _told(self._placed(error, asked), asked["sql"])})
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
+            if checked is not None:
+                error = self._placed(error, checked, asked)
+            self.channel.answer({"error": _told(error, asked["sql"])})
 
-    def _placed(self, error: Exception, asked: Mapping[str, Any]) -> Exception:
+    def _placed(
+        self, error: Exception, checked: guard.Checked, asked: Mapping[str, Any]
+    ) -> Exception:
         """The same error from a statement for which the engine names places."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
             try:
-                self.con.execute(f"EXPLAIN {asked['sql']}", asked.get("values") or None).fetchall()
+                self.con.execute(f"EXPLAIN {checked.sql}", asked.get("values") or None).fetchall()
             except duckdb.Error as second:
                 found: Exception = second
                 return found
@@ -95,10 +105,9 @@ class _Worker:
 
     def _found(self, name: guard.Name) -> str | None:
         """The key of the relation that a table's name means."""
-        parts = [p.lower() for p in name]
-        if len(parts) > 1 and parts[0] == self.told["catalog"].lower():
-            parts = parts[1:]
-        return self.told["names"].get(".".join(map(json.dumps, parts)))  # type: ignore[no-any-return]
+        if len(name) > 1 and guard.folded(name[0]) == guard.folded(self.told["catalog"]):
+            name = name[1:]
+        return self.told["names"].get(guard.meant(name))  # type: ignore[no-any-return]
 
     def _said(self, checked: guard.Checked) -> dict[str, Any]:
         used = list(dict.fromkeys(k for t in checked.tables if (k := self._found(t))))
@@ -112,7 +121,7 @@ class _Worker:
         if relation is None:  # the kinds that were found do not fit: let the engine find them
             kinds = [*(asked.get("types") or ()), *kinds[len(asked.get("types") or ()) :]]
             relation = self.con.sql(checked.sql, params=[_sample("")] * checked.parameters or None)
-        names, types = relation.columns, [_type(t) for t in relation.types]
+        names, types = self._names(checked, relation.columns), [_type(t) for t in relation.types]
         shape = self.con.sql(
             f"SELECT * FROM (\n{checked.sql}\n) LIMIT 0",
             params=[_sample(k) for k in kinds] or None,
@@ -151,6 +160,11 @@ class _Worker:
         relation = self.con.sql(f"SELECT * FROM {self.told['views'][key]}")
         return [(n, str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
 
+    def _names(self, checked: guard.Checked, known: Sequence[str]) -> Sequence[str]:
+        """What the columns are called."""
+        named = self.told["dialect"] == "postgres" and len(checked.names) == len(known)
+        return checked.names if named else known
+
     def _fitted(
         self, asked: Mapping[str, Any], checked: guard.Checked, tables: Sequence[str]
     ) -> list[Any] | None:
@@ -168,7 +182,9 @@ class _Worker:
 
     def _run(self, asked: Mapping[str, Any], checked: guard.Checked, said: dict[str, Any]) -> None:
         values = self._fitted(asked, checked, said["tables"])
-        if most := asked.get("most"):
+        if most := min(
+            (asked["most"][k] for k in said["tables"] if asked["most"].get(k)), default=0
+        ):
             counted = self.con.sql(
                 f"SELECT count(*) FROM (SELECT 1 FROM (\n{checked.sql}\n) LIMIT {int(most) + 1})",
                 params=values,
@@ -178,11 +194,22 @@ class _Worker:
                 return
         relation = self.con.sql(checked.sql, params=values)
         types = [_type(t) for t in relation.types]
-        reader = relation.to_arrow_reader(BATCH_ROWS)
+        reader = _called(
+            relation.to_arrow_reader(BATCH_ROWS), self._names(checked, relation.columns)
+        )
         first = next(iter(reader), None)
         self.channel.answer({**said, "types": types})
         failed = _stream(self.channel, reader, first)
         self.channel.answer({"error": _told(failed, asked["sql"])} if failed else {"done": True})
+
+
+def _called(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatchReader:
+    """The same rows, the columns called `names`."""
+    if list(names) == reader.schema.names:
+        return reader
+    schema = pa.schema([f.with_name(n) for f, n in zip(reader.schema, names, strict=True)])
+    batches = (pa.RecordBatch.from_arrays(b.columns, schema=schema) for b in reader)
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _stream(
@@ -195,7 +222,7 @@ def _stream(
                 writer.write_batch(first)
             for batch in reader:
                 writer.write_batch(batch)
-        except (duckdb.Error, MemoryError, pa.ArrowInvalid, pa.ArrowMemoryError) as error:
+        except (duckdb.Error, MemoryError, pa.ArrowException) as error:
             return error
         return None
 
@@ -296,7 +323,7 @@ def _place(sql: str, position: int) -> tuple[int, int]:
     """Line and column (1-based) of a byte of `sql`; (0, 0): not known."""
     if position < 0:
         return 0, 0
-    head = sql.encode()[:position].decode(errors="ignore")
+    head = sql.encode(errors="replace")[:position].decode(errors="ignore")
     return head.count("\n") + 1, len(head) - (head.rfind("\n") + 1) + 1
 
 

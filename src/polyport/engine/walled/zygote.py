@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import socket
+import traceback
 
 from polyport.engine.walled import worker
 
@@ -17,6 +18,8 @@ def main() -> None:
     # Where the machine allows it: no network for any worker, and no rights over others' files even for root.
     ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC)
     control = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - no worker may speak to the keeper as this process
+        os.dup2(nothing.fileno(), 0)
     while True:
         ready, _, _ = select.select([control], [], [], 1.0)
         _reap()
@@ -37,6 +40,11 @@ def _fork(control: socket.socket, end: socket.socket) -> None:
             control.close()
             worker.run(end, keeper)
             status = 0
+        except (
+            BaseException
+        ):  # a fault of ours: to the server's log, for the keeper is told only that it ended
+            traceback.print_exc()
+            raise
         finally:
             os._exit(status)
     end.close()

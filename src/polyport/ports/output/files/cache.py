@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from polyport.errors import StoreError
-from polyport.ports.output.files.scratch import Scratch
+from polyport.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -161,7 +161,7 @@ class Cache:
     def _new_path(self) -> Path:
         with self._guard:
             if self._folder is None:
-                scratch = Scratch(self._parent)
+                scratch = Scratch(self._parent, "polyport-files-")
                 self._folder = scratch.folder
                 self._finalizer = weakref.finalize(self, scratch.remove)
             self._made += 1

@@ -12,26 +12,27 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PREFIX = "polyport-files-"
 _LOCK = ".lock"
 
 
 class Scratch:
     """A new folder, locked: who can take the lock of one knows that its process is gone."""
 
-    def __init__(self, parent: Path | None) -> None:
+    def __init__(self, parent: Path | None, prefix: str) -> None:
         """Make one below `parent` (default: the system's folder for temporary files), and remove abandoned ones.
+
+        `prefix`: what the names of such folders begin with.
 
         Raises:
             OSError: `parent` cannot be written.
         """
         where = Path(tempfile.gettempdir()) if parent is None else parent
         where.mkdir(parents=True, exist_ok=True)
-        for folder, lock in _abandoned(where):
+        for folder, lock in _abandoned(where, prefix):
             with lock:
                 shutil.rmtree(folder, ignore_errors=True)
         # locked before it has the name by which others find it
-        made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=where))
+        made = Path(tempfile.mkdtemp(prefix=f".{prefix}", dir=where))
         self._lock = (made / _LOCK).open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.folder = made.rename(where / made.name.removeprefix("."))
@@ -42,9 +43,9 @@ class Scratch:
         self._lock.close()
 
 
-def _abandoned(where: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def _abandoned(where: Path, prefix: str) -> Iterator[tuple[Path, BinaryIO]]:
     """Folders of this user that no process holds, each with its lock taken."""
-    for folder in where.glob(f"{_PREFIX}*"):
+    for folder in where.glob(f"{prefix}*"):
         try:
             if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
                 continue

@@ -1,0 +1,241 @@
+"""What names mean in a session: the secured relations of products, as they are now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from polyport.access.sql.told import SCHEMA, Teller, carried
+from polyport.engine.walled.guard import folded
+from polyport.engine.walled.pool import Named
+from polyport.errors import AccessError, NotFoundError
+from polyport.model import LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from polyport.access.view import View
+    from polyport.model import Ref
+
+
+class Reach(Protocol):
+    """What a session reaches: products, as one principal through one type of port."""
+
+    def open(self, product: str, ref: Ref) -> View:
+        """A view of the product.
+
+        Raises:
+            NotFoundError: There is no such product with such a port, or no such snapshot.
+        """
+        ...
+
+    def newest(self, product: str, ref: Ref) -> str:
+        """The content id of the snapshot that `ref` names now."""
+        ...
+
+    def asked(self, product: str) -> None:
+        """Count a statement against the limits of the product.
+
+        Raises:
+            LimitError: There were too many.
+        """
+        ...
+
+    def products(self) -> Sequence[str]:
+        """The ids of all products with such a port."""
+        ...
+
+    def teller(self, product: str) -> Teller:
+        """What is told of the product in the schema `polyport`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table that a name means."""
+
+    named: Named
+    sources: tuple[tuple[View, str], ...]
+    """The views and datasets that its rows come from; none for what the product tells of itself."""
+    views: tuple[View, ...]
+    """What has to hold for as long as it is read."""
+    whole: bool = False
+    """Whether its columns are not those of the dataset, so that each read is one of all of them."""
+
+    @property
+    def most(self) -> int:
+        """How many rows one read of it may give; 0: any number."""
+        return min((v.rows_limit for v, _ in self.sources if v.rows_limit), default=0)
+
+
+@dataclass(slots=True)
+class Names:
+    """The tables that a session's statements have named so far, and the views that they are of."""
+
+    product: str
+    reach: Reach
+    catalog: str
+    ref: Ref = LATEST
+    pinned: bool = False
+    tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
+    views: dict[tuple[str, Ref], View] = field(default_factory=dict)
+    left: list[View] = field(default_factory=list)
+    """Views that only open answers still need."""
+    needed: Callable[[], Iterable[View]] = tuple
+    """The views that open answers read."""
+
+    def renew(self) -> None:
+        """Outside a transaction: see what is current, and stand on what holds now."""
+        if self.pinned:
+            return
+        stale = not self.views or any(
+            self._stale(view, product, ref) for (product, ref), view in self.views.items()
+        )
+        if stale:
+            self.forget()
+            if self.product:
+                self._learn(self.product, self.view(self.product, self.ref_of(self.product)))
+
+    def _stale(self, view: View, product: str, ref: Ref) -> bool:
+        try:
+            view.still()
+        except AccessError:
+            return True
+        return (
+            view.refusal is not None or self.reach.newest(product, ref) != view.snapshot.content_id
+        )
+
+    def forget(self) -> None:
+        """See everything anew; what open answers read stays open until they end."""
+        self.left += self.views.values()
+        self.views.clear()
+        self.tables.clear()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close the views that nothing needs any more."""
+        needed = {id(view) for view in self.needed()}
+        for view in self.left:
+            if id(view) not in needed:
+                view.close()
+        self.left = [view for view in self.left if id(view) in needed]
+
+    def ref_of(self, product: str) -> Ref:
+        """Of another product only a time means the same."""
+        return self.ref if product == self.product or _everywhere(self.ref) else LATEST
+
+    def view(self, product: str, ref: Ref) -> View:
+        """The view of a product, opened once.
+
+        Raises:
+            NotFoundError: There is no such product with such a port, or no such snapshot.
+        """
+        if (product, ref) not in self.views:
+            self.views[product, ref] = self.reach.open(product, ref)
+        return self.views[product, ref]
+
+    def _learn(self, product: str, view: View) -> None:
+        """What can be named without being asked for: all of the session's own product."""
+        for dataset in view.datasets:
+            self.tables[(folded(dataset),)] = self._table(
+                view, dataset, ((dataset,), ("public", dataset), (product, dataset))
+            )
+
+    def resolve(self, written: tuple[str, ...]) -> None:
+        """Add the table that `written` means.
+
+        Raises:
+            NotFoundError: There is none.
+            AccessError: The principal may see nothing of it.
+        """
+        lowered = tuple(part.lower() for part in written)
+        name = written[1:] if len(written) > 1 and lowered[0] == self.catalog.lower() else written
+        schema, table = (name[0], name[-1]) if len(name) > 1 else ("", name[-1])
+        if len(name) > 2:  # noqa: PLR2004 - schema and table
+            raise NotFoundError(f"no table {'.'.join(written)!r}", fix="PRODUCT.DATASET")
+        if schema.lower() == SCHEMA:
+            self.tables[tuple(map(folded, name))] = self._told(table)
+            return
+        dataset, _, ref = table.partition("@")
+        product = self._product(schema, dataset, written)
+        view = self.view(product, ref or self.ref_of(product))
+        found = next((d for d in view.snapshot.datasets if d.lower() == dataset.lower()), dataset)
+        self.tables[tuple(map(folded, name))] = self._table(view, found, (name,))
+
+    def _product(self, schema: str, dataset: str, written: tuple[str, ...]) -> str:
+        """The product that a table's schema means; without one, the session's own, or the only one that has it."""
+        known = self.reach.products()
+        if schema and schema.lower() != "public":
+            found = [p for p in known if p.lower() == schema.lower()]
+            if found:
+                return found[0]
+            near = get_close_matches(schema, known, 1)
+            raise NotFoundError(
+                f"no product {schema!r} that can be asked here",
+                where=".".join(written),
+                fix=f"did you mean {near[0]!r}?" if near else f"products: {', '.join(known)}",
+            )
+        if self.product:
+            return self.product
+        having = [
+            p
+            for p in known
+            if dataset.lower() in map(str.lower, self.view(p, self.ref_of(p)).datasets)
+        ]
+        if len(having) == 1:
+            return having[0]
+        several = " and ".join(f'"{p}"."{dataset}"' for p in having)
+        raise NotFoundError(
+            f"{dataset!r} is of several products" if having else f"no dataset {dataset!r}",
+            where=".".join(written),
+            fix=f"say which: {several}" if having else "SELECT * FROM polyport.datasets lists them",
+        )
+
+    def _table(self, view: View, dataset: str, names: tuple[tuple[str, ...], ...]) -> Table:
+        digest = (
+            f"{view.snapshot.product}/{view.snapshot.content_id}/{dataset}/{view.sight(dataset)}"
+        )
+        return Table(Named(digest, names, view.relation(dataset)), ((view, dataset),), (view,))
+
+    def _told(self, table: str) -> Table:
+        """A table of the schema `polyport`."""
+        if table.startswith("changes|"):
+            return self._changes(table)
+        products = (self.product,) if self.product else tuple(self.reach.products())
+        views = tuple(self.view(p, self.ref_of(p)) for p in products)
+        rows = [self.reach.teller(v.snapshot.product).table(table, v) for v in views]
+        seen = tuple(view for view in views if view.datasets)
+        return Table(carried(table, pa.concat_tables(rows)), (), seen)
+
+    def _changes(self, table: str) -> Table:
+        """What turned a dataset of one snapshot into that of another."""
+        _, dataset, *refs = table.split("|")
+        if not 1 <= len(refs) <= 2:  # noqa: PLR2004 - before, after
+            raise NotFoundError(f"no table {table!r}", fix="polyport.changes('DATASET', 41, 42)")
+        before, *after = refs
+        product = self._product("", dataset, (table,))
+        old = self.view(product, before)
+        new = self.view(product, after[0] if after else self.ref_of(product))
+        digest = "/".join(
+            (table, *(f"{v.snapshot.content_id}/{v.sight(dataset)}" for v in (old, new)))
+        )
+        relation = new.changed(old, dataset)
+        return Table(
+            Named(f"{product}/{digest}", ((SCHEMA, table),), relation),
+            ((new, dataset),),
+            (old, new),
+            whole=True,
+        )
+
+
+def _everywhere(ref: Ref) -> bool:
+    """Whether a ref means the same in every product: a time."""
+    try:
+        datetime.fromisoformat(ref)
+    except ValueError:
+        return False
+    return True

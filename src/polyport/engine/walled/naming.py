@@ -1,0 +1,58 @@
+"""What PostgreSQL calls columns that a SELECT does not name (its documentation of SELECT: "SELECT List")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+UNNAMED = "?column?"
+_CALLED = {
+    "count_star": "count",
+    "list_value": "array",
+    "struct_pack": "row",
+    "array_value": "array",
+}
+
+
+def names(tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the columns of a statement's tree; empty where `*` leaves open how many there are."""
+    listed = _listed(tree["statements"][0]["node"])
+    if any(node.get("class") == "STAR" for node in listed):
+        return ()
+    return tuple(_name(node) or UNNAMED for node in listed)
+
+
+def _listed(node: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The SELECT list; of a set operation that of its first part."""
+    while "select_list" not in node:
+        node = (
+            node.get("children") or [node.get("left") or node.get("child") or {"select_list": ()}]
+        )[0]
+    found: Sequence[Mapping[str, Any]] = node["select_list"]
+    return found
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    """A column's name; empty where there is none to find."""
+    found = node.get("alias") or ""
+    match node.get("class"):
+        case _ if found:
+            pass
+        case "COLUMN_REF":
+            found = node["column_names"][-1]
+        case "FUNCTION" | "WINDOW" if not node.get("is_operator"):
+            called = node.get("function_name", "")
+            found = _CALLED.get(called, called)
+        case "CAST":
+            kind = (node.get("type_expr") or {}).get("type_name", "")
+            found = _name(node.get("child") or {}) or str(kind).lower()
+        case "CASE":
+            found = _name(node.get("else_expr") or {}) or "case"
+        case "SUBQUERY" if node.get("subquery_type") == "SCALAR":
+            first = _listed((node.get("subquery") or {}).get("node") or {"select_list": ()})
+            found = _name(first[0]) if first else ""
+        case "OPERATOR" if node.get("type") == "OPERATOR_COALESCE":
+            found = "coalesce"
+    return str(found)
