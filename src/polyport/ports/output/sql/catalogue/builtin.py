@@ -117,7 +117,7 @@ class BuiltInSession:
     def parameter_types(self, sql: str, oids: Sequence[int]) -> tuple[int, ...] | None:
         """Not known without PostgreSQL."""
         del sql, oids
-        return None  # noqa: RET501, PLR1711 - said, for the type says so
+        return None
 
     def close(self) -> None:
         """Let go of the tables."""
