@@ -6,13 +6,22 @@ import csv
 import datetime as dt
 import io
 import json
+from contextlib import closing, contextmanager
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import adbc_driver_flightsql.dbapi as adbc
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
 from polyport import ports
+from polyport.access.control import Control
+from polyport.access.identity import Identity, local_owner
 from polyport.errors import AccessError
+from polyport.ledger import Ledger
+from polyport.ports.output import Endpoint
 from polyport.server import create_app
 from polyport.testing.asgi import Client
 from polyport.testing.output_port import OutputPortTests
@@ -93,6 +102,104 @@ class TestFilesAsNdjson(TestFilesAsCsv):
 
     def pieces(self, product, who):
         return client(product, who).pieces("/products/films/files/v1/films.ndjson")
+
+
+class TestRestSql(OutputPortTests):
+    port = "rest"
+
+    def read(self, product, who, ref):
+        app = client(product, who)
+        sql = {"sql": "SELECT * FROM films ORDER BY id", "snapshot": ref}
+        reply = app.send("POST", "/products/films/rest/v1/sql", json=sql)
+        if reply.status_code != 200:
+            raise AccessError(reply.text)
+        rows = json.loads(reply.content, parse_float=str)["rows"]
+        return [typed(row) for row in rows]
+
+    def pieces(self, product, who):
+        spec = product.spec.outputs[0]
+        with product._sql_door(spec)(who) as session:
+            yield from session.query("SELECT * FROM films").reader
+
+
+@contextmanager
+def listened(product, who):
+    """Where the product's port listens: whoever comes with a password is `who`."""
+
+    class Issuers:
+        def authenticate(self, _):
+            return who
+
+    with TemporaryDirectory() as folder, closing(Ledger(Path(folder) / "ledger.sqlite")) as nobodys:
+        control = Control(nobodys.journal)
+        ports_made = product.ports(local_owner)
+        kind = type(ports_made[0])
+        listener = kind.listen(ports_made, Endpoint(identity=Identity(control, Issuers())))
+        try:
+            yield listener.port
+        finally:
+            listener.close()
+
+
+class TestSql(OutputPortTests):
+    port = "sql"
+
+    def read(self, product, who, ref):
+        with self.connected(product, who) as connection:
+            try:
+                connection.execute(f"SET polyport.snapshot = '{ref}'")
+                rows = connection.execute("SELECT * FROM films ORDER BY id")
+                names = [column.name for column in rows.description]
+                return [dict(zip(names, row, strict=True)) for row in rows]
+            except psycopg.Error as error:
+                raise AccessError(str(error)) from error
+
+    def pieces(self, product, who):
+        with self.connected(product, who) as connection:
+            try:
+                with connection.cursor() as cursor:
+                    yield from cursor.stream("SELECT * FROM films", size=1000)
+            except psycopg.Error as error:
+                raise AccessError(str(error)) from error
+
+    @contextmanager
+    def connected(self, product, who):
+        with listened(product, who) as port:
+            dsn = f"host=127.0.0.1 port={port} user={who.id} password=token dbname=films"
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                yield connection
+
+
+class TestFlight(OutputPortTests):
+    port = "flight"
+
+    def read(self, product, who, ref):
+        with self.cursor(product, who, ref) as cursor:
+            cursor.execute("SELECT * FROM films ORDER BY id")
+            return cursor.fetch_arrow_table().to_pylist()
+
+    def pieces(self, product, who):
+        with self.cursor(product, who, "latest") as cursor:
+            cursor.execute("SELECT * FROM films")
+            yield from cursor.fetch_record_batch()
+
+    @contextmanager
+    def cursor(self, product, who, ref):
+        header = "adbc.flight.sql.rpc.call_header."
+        options = {
+            "adbc.flight.sql.authorization_header": "Bearer token",
+            header + "polyport-product": "films",
+            header + "polyport-snapshot": ref,
+        }
+        with (
+            listened(product, who) as port,
+            adbc.connect(f"grpc://127.0.0.1:{port}", options, autocommit=True) as connection,
+            connection.cursor() as cursor,
+        ):
+            try:
+                yield cursor
+            except (adbc.Error, OSError) as error:
+                raise AccessError(str(error)) from error
 
 
 def test_every_registered_port_is_tested_and_documented():
