@@ -495,7 +495,9 @@ WAYS = {
 }
 
 
-@settings(max_examples=70, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=70, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 @given(ROWS, POLICIES, PRINCIPALS, st.sampled_from(("", "plan", "PLAN")), AGREED, ASKED)
 def test_every_way_shows_what_policy_and_agreements_say(
     world, rows, roles, principal, purpose, agreed, asked
