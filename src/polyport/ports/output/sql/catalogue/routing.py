@@ -21,7 +21,7 @@ SCHEMAS = frozenset({"pg_catalog", "information_schema", "pg_toast"})
 FORBIDDEN = re.compile(
     r"lo_\w+|lo(?:creat|open|read|write)|pg_sleep\w*|pg_(?:try_)?advisory_\w*lock(?:_shared)?|pg_notify"
     r"|pg_(?:terminate|cancel)_backend|pg_(?:read|ls|logical|replication|create|drop|import|log|stat_reset)_\w+"
-    r"|pg_(?:reload_conf|rotate_logfile\w*|switch_wal|promote|backup_\w+|current_logfile|export_snapshot)"
+    r"|pg_(?:reload_conf|rotate_logfile\w*|switch_wal|promote|backup_\w+|current_logfile)"
     r"|pg_(?:stat_file|show_all_file_settings|hba_file_rules|ident_file_mappings|nextoid|wal_\w+|stat_reset)"
     r"|(?:query|table|schema|database|cursor)_to_xml\w*|dblink\w*|binary_upgrade_\w+|nextval|setval"
     r"|ts_stat|ts_rewrite|pg_get_(?:shmem_allocations\w*|backend_memory_contexts)|brin_\w+|gin_clean_pending_list"
