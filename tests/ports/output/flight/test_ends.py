@@ -55,7 +55,7 @@ def test_an_answer_that_is_read_is_cancelled(raw, listener):
     reader.read_chunk()
     (answer,) = act(raw, "CancelFlightInfo", cancel_of(found), FILMS, plain=True)
     assert m.CancelFlightInfoResult.parse(answer).status == 1
-    with pytest.raises(flight.FlightCancelledError, match="cancelled"):
+    with pytest.raises((flight.FlightCancelledError, KeyboardInterrupt)):  # pyarrow makes it one
         reader.read_all()
     settled(lambda: len(state(listener).statements) == 0)
     assert ask(raw, m.CommandStatementQuery(query="SELECT 1 AS n"), FILMS).num_rows == 1
@@ -168,7 +168,7 @@ def test_closing_ends_what_is_being_read(node, products):
     reader.read_chunk()
     closing = threading.Thread(target=listener.close)
     closing.start()
-    with pytest.raises((pa.ArrowException, flight.FlightError)):
+    with pytest.raises(flight.FlightUnavailableError):
         reader.read_all()
     closing.join(20)
     assert not closing.is_alive()
