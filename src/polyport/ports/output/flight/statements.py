@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PIECE = 4 * 1024 * 1024
 """Bytes of one message: clients in Go take no more than 16 MiB."""
+AHEAD = 1024 * 1024
+"""Bytes that are read before they are asked for: a small answer holds no worker while it waits."""
 PARAMETERS = 1_000
 """Rows of parameters of one statement."""
 Row = tuple[Any, ...]
@@ -58,6 +60,8 @@ class Statement:
     principal: str
     sql: str
     answer: Answer
+    ahead: tuple[pa.RecordBatch, ...] = ()
+    """Its first batches."""
     more: tuple[Row, ...] = ()
     """Further values of its parameters: it is run for each of them in turn."""
     asked: float = field(default_factory=time.perf_counter)
@@ -173,12 +177,25 @@ def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> 
     try:
         with _failing(talk, principal), talk.lock:
             answer = talk.session.query(sql, rows[0])
+            ahead = tuple(_first(answer.reader))
             talk.reading += 1
     except BaseException:
         if not talk.lasting:
             talk.close()
         raise
-    return Statement(talk, principal, sql, answer, rows[1:], asked)
+    return Statement(talk, principal, sql, answer, ahead, rows[1:], asked)
+
+
+def _first(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The first batches, up to `AHEAD`."""
+    size = 0
+    while size < AHEAD:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        size += batch.nbytes
+        yield batch
 
 
 def describe(talk: Talk, principal: str, sql: str) -> Described:
@@ -231,6 +248,7 @@ def _stream(statement: Statement, done: Callable[[], None]) -> Iterator[Any]:
 
 def _all(statement: Statement) -> Iterator[pa.RecordBatch]:
     talk, schema = statement.talk, statement.answer.reader.schema
+    yield from statement.ahead
     yield from _read(statement.answer, talk.lock)
     for values in statement.more:
         with talk.lock:
