@@ -36,6 +36,11 @@ def another(folder):
         "{name: studio, description: Who made it., relationships: [{to: studios.name}], ",
     )
     file.write_text(text + STUDIOS, "utf-8")
+    file = folder / "polyport.yaml"
+    text = file.read_text("utf-8")
+    own = text.partition("partner: ")[2].strip()
+    text = text.replace(own, f"{{datasets: {{films: {own}, studios: {{}}}}}}")
+    file.write_text(text, "utf-8")
     step = folder / "transform" / "studios.sql"
     step.write_text("SELECT DISTINCT studio AS name FROM sheet", "utf-8")
 

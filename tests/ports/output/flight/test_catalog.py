@@ -60,7 +60,7 @@ SPECIFIED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("asked", SPECIFIED, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("asked", SPECIFIED, ids=repr)
 def test_the_schemas_are_those_of_the_specification(raw, asked):
     assert told(ask(raw, asked).schema) == SPECIFIED[asked]
 

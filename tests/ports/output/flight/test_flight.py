@@ -402,7 +402,7 @@ def test_requests_are_counted(connect, products):
     with pytest.raises(ProgrammingError):
         rows(connect(), "SELECT nope")
     added = requests(films) - before
-    assert added == {("owner", 200): 1, ("owner", 400): 1}
+    assert added == {("owner", "200"): 1, ("owner", "400"): 1}
 
 
 def requests(product):

@@ -11,7 +11,7 @@ from polyport.errors import NotFoundError, PolyportError, QueryError
 from polyport.ports.output.flight import messages as m
 from polyport.ports.output.flight import types
 from polyport.ports.output.flight.errors import NoUpdateError
-from polyport.ports.output.flight.statements import Prepared, chosen
+from polyport.ports.output.flight.statements import Prepared, chosen, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,13 +28,7 @@ SNAPSHOT, PURPOSE = "polyport.snapshot", "polyport.purpose"
 
 def _prepare(state: State, caller: Caller, body: bytes) -> bytes:
     asked = m.unwrap(body, m.ActionCreatePreparedStatementRequest)
-    talk = state.talk(caller, asked.transaction_id)
-    try:
-        with talk.lock:
-            found = talk.session.describe(asked.query)
-    finally:
-        if not talk.lasting:
-            talk.close()
+    found = describe(state.talk(caller, asked.transaction_id), caller.principal.id, asked.query)
     kept = Prepared(asked.query, asked.transaction_id or b"", parameters=len(found.parameters))
     parameters = pa.schema(
         [pa.field(f"${n}", types.arrow(name)) for n, name in enumerate(found.parameters, 1)]

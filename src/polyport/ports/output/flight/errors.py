@@ -93,7 +93,7 @@ _KINDS: tuple[tuple[type[PolyportError], Callable[[str], Exception]], ...] = (
 )
 
 
-def told(error: Exception, *, cancelled: bool = False) -> Exception:
+def told(error: Exception, *, cancelled: bool = False, closed: bool = False) -> Exception:
     """What a client is told of `error`: the message, the fix and the code.
 
     What is no error of ours is a mistake of ours: it is logged, and the client learns that there was one.
@@ -104,6 +104,8 @@ def told(error: Exception, *, cancelled: bool = False) -> Exception:
     made: Exception
     if cancelled:
         made = Cancelled("the statement was cancelled")
+    elif closed:
+        made = Unavailable("the server closes")
     elif isinstance(error, PolyportError):
         kind = next((k for e, k in _KINDS if isinstance(error, e)), Failed)
         made = kind(f"{error} [{error.code}]")

@@ -14,7 +14,7 @@ from polyport.ports.output.flight import actions, catalog, sql_info
 from polyport.ports.output.flight import messages as m
 from polyport.ports.output.flight.calls import Admitted, Doorkeeper, Handshake
 from polyport.ports.output.flight.errors import NoUpdateError, telling
-from polyport.ports.output.flight.statements import PARAMETERS, bound, run, stream
+from polyport.ports.output.flight.statements import PARAMETERS, bound, describe, run, stream
 from polyport.ports.output.flight.watch import Watch
 
 if TYPE_CHECKING:
@@ -110,12 +110,8 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
             return flight.SchemaResult(self._schema(asked))
         sql, transaction, _ = self._text(caller, asked)
         talk = self.state.talk(caller, transaction)
-        try:
-            with self.watch.over(context, talk.session.cancel), talk.lock:
-                return flight.SchemaResult(talk.session.describe(sql).columns)
-        finally:
-            if not talk.lasting:
-                talk.close()
+        with self.watch.over(context, talk.session.cancel):
+            return flight.SchemaResult(describe(talk, caller.principal.id, sql).columns)
 
     def _schema(self, asked: Message) -> pa.Schema:
         if isinstance(asked, m.CommandGetSqlInfo):

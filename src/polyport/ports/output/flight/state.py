@@ -22,8 +22,8 @@ def _statements() -> Kept[Statement]:
     return Kept(
         "answer",
         seconds=WAIT,
-        each=32,
-        most=1_024,
+        each=16,
+        most=256,
         busy=lambda s: s.started and not s.ended,
         end=Statement.close,
     )

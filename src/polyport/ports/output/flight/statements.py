@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from polyport.access.sql import Answer, Session
+    from polyport.access.sql import Answer, Described, Session
     from polyport.model import Ref
     from polyport.ports.output import OutputContext
     from polyport.ports.output.flight.calls import Caller
 
 PIECE = 4 * 1024 * 1024
 """Bytes of one message: clients in Go take no more than 16 MiB."""
+AHEAD = 1024 * 1024
+"""Bytes that are read before they are asked for: a small answer holds no worker while it waits."""
 PARAMETERS = 1_000
 """Rows of parameters of one statement."""
 Row = tuple[Any, ...]
@@ -57,11 +60,15 @@ class Statement:
     principal: str
     sql: str
     answer: Answer
+    ahead: tuple[pa.RecordBatch, ...] = ()
+    """Its first batches."""
     more: tuple[Row, ...] = ()
     """Further values of its parameters: it is run for each of them in turn."""
     asked: float = field(default_factory=time.perf_counter)
     started: bool = False
     cancelled: bool = False
+    closed: bool = False
+    """Whether the server has let go of it."""
     ended: bool = False
 
     def start(self) -> None:
@@ -85,7 +92,8 @@ class Statement:
         if self.ended:
             return
         if self.started:
-            self.cancel()  # whoever reads it ends it
+            self.closed = True
+            self.talk.session.cancel()  # whoever reads it ends it
             return
         with counting(self.talk.context, self.principal, started=self.asked) as tally:
             tally.status = 499
@@ -167,16 +175,53 @@ def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> 
     """
     asked = time.perf_counter()
     try:
-        with talk.lock:
+        with _failing(talk, principal), talk.lock:
             answer = talk.session.query(sql, rows[0])
+            ahead = tuple(_first(answer.reader))
             talk.reading += 1
-    except PolyportError as error:
-        with counting(talk.context, principal, started=asked) as tally:
-            tally.status = error.http_status
+    except BaseException:
         if not talk.lasting:
             talk.close()
         raise
-    return Statement(talk, principal, sql, answer, rows[1:], asked)
+    return Statement(talk, principal, sql, answer, ahead, rows[1:], asked)
+
+
+def _first(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The first batches, up to `AHEAD`."""
+    size = 0
+    while size < AHEAD:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        size += batch.nbytes
+        yield batch
+
+
+def describe(talk: Talk, principal: str, sql: str) -> Described:
+    """What `sql` gives and takes; the session is closed where it is the statement's own.
+
+    Raises:
+        PolyportError: As `Session.describe`.
+    """
+    try:
+        with _failing(talk, principal), talk.lock:
+            return talk.session.describe(sql)
+    finally:
+        if not talk.lasting:
+            talk.close()
+
+
+@contextmanager
+def _failing(talk: Talk, principal: str) -> Iterator[None]:
+    """What fails in here is counted as a request: no rows will be asked for."""
+    asked = time.perf_counter()
+    try:
+        yield
+    except PolyportError as error:
+        with counting(talk.context, principal, started=asked) as tally:
+            tally.status = error.http_status
+        raise
 
 
 def stream(statement: Statement, done: Callable[[], None]) -> Iterator[pa.RecordBatch]:
@@ -195,7 +240,7 @@ def _stream(statement: Statement, done: Callable[[], None]) -> Iterator[Any]:
                 tally.bytes += batch.nbytes
                 yield from pieces(batch)
     except Exception as error:  # noqa: BLE001 - a stream is a boundary of its own
-        raise told(error, cancelled=statement.cancelled) from None
+        raise told(error, cancelled=statement.cancelled, closed=statement.closed) from None
     finally:
         statement.finish()
         done()
@@ -203,6 +248,7 @@ def _stream(statement: Statement, done: Callable[[], None]) -> Iterator[Any]:
 
 def _all(statement: Statement) -> Iterator[pa.RecordBatch]:
     talk, schema = statement.talk, statement.answer.reader.schema
+    yield from statement.ahead
     yield from _read(statement.answer, talk.lock)
     for values in statement.more:
         with talk.lock:

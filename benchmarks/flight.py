@@ -1,0 +1,160 @@
+"""10 M rows x 10 columns by Flight SQL, beside DuckDB in this process reading the same Parquet files into Arrow.
+
+Both count what they read batch by batch and keep nothing. Policy and metering are on: who asks has a role with a row
+filter that every row passes. Besides: the wait for a small statement, and the server's memory while it streams.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import build
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PORT = 18440
+ROWS = 10_000_000
+RUNS = 3
+SMALL = 300
+EXTRA = ", (range % 1000)::DOUBLE / 7 AS score, TIMESTAMP '2020-01-01' + to_seconds(range % 86400) AS seen"
+ACCESS = """
+access:
+  agreements: optional
+  roles:
+    analyst: {rows: "gross >= 0"}
+"""
+
+
+def prepare(folder: Path, rows: int) -> Path:
+    """A built product in `folder` with ten columns and a Flight port; the folder."""
+    columns, build.COLUMNS = build.COLUMNS, build.COLUMNS.rstrip() + EXTRA
+    try:
+        build.prepare(folder, rows)
+    finally:
+        build.COLUMNS = columns
+    for name, old, new in (
+        ("dataproduct.odps.yaml", "{name: rest, type: rest,", "{name: flight, type: flight,"),
+        ("transform/costs.sql", "imdb_id FROM", "imdb_id, score, seen FROM"),
+    ):
+        path = folder / name
+        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    contract = folder / "contracts" / "bench.odcs.yaml"
+    more = (
+        "      - {name: score, logicalType: number, physicalType: DOUBLE}\n"
+        "      - {name: seen, logicalType: timestamp, physicalType: TIMESTAMP}\n"
+    )
+    contract.write_text(contract.read_text("utf-8") + more, "utf-8")
+    settings = folder / "polyport.yaml"
+    settings.write_text(settings.read_text("utf-8") + ACCESS, "utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "polyport", "build", str(folder)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return folder
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[int]:
+    """Serve the product; the server's process id."""
+    command = [sys.executable, "-m", "polyport", "serve", str(folder), "--port", str(PORT)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            yield server.pid
+        finally:
+            server.terminate()
+
+
+def connect(seconds: float = 60):
+    """A connection of ADBC, as soon as the server answers."""
+    import adbc_driver_flightsql.dbapi as flight
+    from adbc_driver_manager import Error
+
+    header = "adbc.flight.sql.rpc.call_header.polyport-"
+    options = {header + "product": "bench", header + "role": "analyst"}
+    end = time.monotonic() + seconds
+    while True:
+        connection = flight.connect(f"grpc://127.0.0.1:{PORT + 33}", options, autocommit=True)
+        try:
+            by_flight(connection, "SELECT 1")
+        except Error:
+            connection.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+        else:
+            return connection
+
+
+def by_flight(connection, sql: str) -> int:
+    """How many rows ADBC reads."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return sum(batch.num_rows for batch in cursor.fetch_record_batch())
+
+
+def in_process(folder: Path) -> int:
+    """How many rows DuckDB reads into Arrow."""
+    import duckdb
+
+    files = next((folder / ".polyport").rglob("*.parquet")).parent / "*.parquet"
+    with duckdb.connect() as engine:
+        reader = engine.sql(f"SELECT * FROM '{files}' WHERE gross >= 0").to_arrow_reader(122_880)
+        return sum(batch.num_rows for batch in reader)
+
+
+def resident(pid: int) -> int:
+    """The bytes that a process and its children hold."""
+    found = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            text = status.read_text("ascii", "replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        fields = dict(re.findall(r"^(\w+):\s+(\d+)", text, re.MULTILINE))
+        if str(pid) in (fields["Pid"], fields["PPid"]):
+            found += int(fields.get("VmHWM", 0)) * 1024
+    return found
+
+
+def timed(work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print ratios."""
+    folder = Path(tempfile.mkdtemp(prefix="polyport-bench-"))
+    try:
+        prepare(folder, ROWS)
+        with serving(folder) as pid, connect() as connection:
+            small = [timed(lambda: by_flight(connection, "SELECT 1")) for _ in range(SMALL)]
+            before = resident(pid)
+            ours, bare = [], []
+            for _ in range(RUNS):
+                ours.append(timed(lambda: by_flight(connection, "SELECT * FROM costs")))
+                bare.append(timed(lambda: in_process(folder)))
+            peak = resident(pid)
+    finally:
+        shutil.rmtree(folder)
+    flight, duck = statistics.median(ours), statistics.median(bare)
+    print(
+        f"flight {ROWS:,} rows x 10: {flight / duck:.2f}x DuckDB in process ({flight:.2f} s, {duck:.2f} s);"
+        f" the server and its workers at most {peak / 2**20:.0f} MiB (before: {before / 2**20:.0f} MiB)"
+    )
+    print(f"flight SELECT 1: {statistics.median(small) * 1000:.1f} ms by ADBC (four calls)")
+
+
+if __name__ == "__main__":
+    main()
