@@ -343,7 +343,9 @@ class Finder:
             shown=seen,
             why="of each rule that held a build back so many are kept" if missing > 0 else "",
         )
-        return Page(group, table.select(table.column_names[:-2]))
+        looked = [name for name in (result.column,) if name in table.column_names]
+        group = replace(group, columns=tuple(looked))
+        return Page(group, table.select(list(dict.fromkeys((*looked, *table.column_names[:-2])))))
 
     def _breaking(self, snapshot: Snapshot, result: RuleResult) -> Breaking:
         try:
