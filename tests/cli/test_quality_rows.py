@@ -46,6 +46,19 @@ def test_failing_rows_are_shown_by_rule_or_by_what_set_them_aside(polyport, brok
     assert "no such film" in polyport("quality", broken, "--failing", "cleanse/checked").out
 
 
+def test_what_held_a_build_back_can_be_looked_at(polyport, broken):
+    write(broken, [*ROWS, "1,Again,Fox,2,1999"])
+    assert polyport("build", broken).code == 3
+    said = polyport("quality", broken)
+    assert said.code == 3
+    assert "held/films  2 rows" in said.out
+    rows = polyport("quality", broken, "--failing", "held/films", "--json").json()
+    assert {row["title"] for row in rows} == {"Alien", "Again"}
+    refused = polyport("quality", broken, "--failing", "films.primary-key")
+    assert refused.code == 5
+    assert "held/DATASET" in refused.err
+
+
 def test_what_has_no_rows_says_what_has(polyport, broken):
     said = polyport("quality", broken, "--failing", "cost_is_knwn")
     assert said.code == 5

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from polyport.model import Dataset, Principal, Relation, Snapshot
 
 
+HELD = "held/"
+"""What the names of tables begin with that hold the rows which held a build back: `held/costs`. The owner's."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """Rows that one table of a run set aside."""
 
     name: str
-    """The dataset, or `cleanse/STEP` for what a step refused."""
+    """The dataset, `cleanse/STEP` for what a step refused, or `held/DATASET`."""
     dataset: str
     """The dataset whose policy speaks of them; empty where they never were rows of one: then only the owner's does."""
     rows: int

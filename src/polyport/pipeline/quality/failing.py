@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow.parquet as pq
 
-from polyport.access.failing import Aside, Breaking, Part, SetAside
+from polyport.access.failing import HELD, Aside, Breaking, Part, SetAside
 from polyport.engine import Written
 from polyport.errors import NotFoundError
 from polyport.expression import quote
 from polyport.model import Dataset, Files, Query, Relation, Snapshot
 from polyport.pipeline.folders import safe
-from polyport.pipeline.quality import aside, measure
+from polyport.pipeline.quality import aside, held
 from polyport.pipeline.quality.checks import Duplicates, Rows
 from polyport.pipeline.quality.compile import compile_checks
 from polyport.pipeline.quality.types import Candidate
@@ -83,7 +83,7 @@ class FailingRows:
             raise NotFoundError(
                 f"the run {run!r} published nothing, and its rows were not kept",
                 where=self.product.id,
-                fix="the report names up to five of them; what was set aside is kept",
+                fix="those that held it back are kept as held/DATASET, for the owner",
             )
         return self.store.snapshot(self.product.id, found.snapshot)
 
@@ -143,7 +143,9 @@ class FailingRows:
     def _by_step(self, path: Path, step: str, run: Run) -> _File:
         """What a step refused; else of a dataset that no contract promises any more, which no policy speaks of."""
         if not step:
-            return _File(path, path.stem.removesuffix(f"-{run.id}"), "")
+            rest = path.stem.removesuffix(held.SUFFIX)
+            name = rest.removesuffix(f"-{run.id}")
+            return _File(path, f"{HELD}{name}" if path.stem.endswith(held.SUFFIX) else name, "")
         return _File(path, f"cleanse/{step}", self._published_by(run, step))
 
     def _published_by(self, run: Run, step: str) -> str:
@@ -230,15 +232,8 @@ def _free(name: str, taken: Mapping[str, str]) -> str:
 
 def _breaking(check: Check) -> Breaking | None:
     """The rows that break a compiled rule; None for a rule that is not one of single rows."""
-    name = quote(check.dataset)
-    match check.how:
-        case Rows(condition, columns):
-            sql = f"SELECT * FROM {name} WHERE {condition.sql}"
-            return Breaking(check.dataset, columns, sql, condition.params)
-        case Duplicates(columns):
-            keys = ", ".join(map(quote, columns))
-            filled = measure.filled(columns)
-            again = f"SELECT {keys} FROM {name} WHERE {filled} GROUP BY {keys} HAVING count(*) > 1"
-            sql = f"SELECT * FROM {name} WHERE {filled} AND ({keys}) IN ({again})"
-            return Breaking(check.dataset, columns, sql, groups=True)
-    return None
+    found = held.broken(check)
+    if found is None or not isinstance(check.how, Rows | Duplicates):
+        return None
+    groups = isinstance(check.how, Duplicates)
+    return Breaking(check.dataset, check.how.columns, *found, groups=groups)

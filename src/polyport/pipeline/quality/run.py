@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyport.errors import QueryError
 from polyport.model import QualityReport, RuleResult, TableFacts
-from polyport.pipeline.quality import aside, facts, measure, results, sentences
+from polyport.pipeline.quality import aside, facts, held, measure, results, sentences
 from polyport.pipeline.quality.checks import Rows
 from polyport.pipeline.quality.compile import compile_checks
 from polyport.pipeline.quality.facts import Scene
@@ -87,6 +87,9 @@ def gate(  # noqa: PLR0913 - one call with all that a run knows
         tables[name], built_in = facts.collect(at.scene, {**at.counts, "rows": counted.rows})
         found += built_in
     report = QualityReport(product.id, run, now, tuple(found), tables)
+    if report.stops:
+        checks = {name: at.checks for name, at in scanned.items()}
+        report = held.keep(report, checks, kept, run=run, engine=engine, folder=quarantine)
     return Gate(report, kept, {name: at.file for name, at in scanned.items() if at.file})
 
 

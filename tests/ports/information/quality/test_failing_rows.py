@@ -226,6 +226,19 @@ def test_rows_of_a_build_that_was_held_back_were_not_kept(product, rows, client)
     reply = client.get(f"{BASE}/reports/{run}/rows?rule=cost_is_known")
     assert reply.status_code == 404
     assert "not kept" in reply.json()["title"]
+    base = f"{BASE}/reports/{run}/rows"
+    twice = client.get(f"{base}?rule=films.primary-key")
+    assert [r["title"] for r in seen(twice)] == ["Again", "Alien"]
+    assert {r["rule"] for r in client.get(f"{base}?set_aside=held/films").json()["rows"]} == {
+        "films.primary-key"
+    }
+    assert {"held/films", "films.primary-key"} <= set(groups(client.get(base)))
+    for query in ("?rule=films.primary-key", "?set_aside=held/films", ""):
+        for viewer in (PARTNER, {"polyport-role": "analyst"}):
+            shown = client.get(base + query, headers=viewer)
+            assert shown.status_code == (404 if query else 200)
+            assert "Again" not in shown.text
+            assert "held/" not in shown.text.replace("'held/films'", "")
     assert len(seen(client.get(f"{BASE}/reports/{run}/rows?set_aside=films"))) == 2
     assert len(seen(rows("?rule=cost_is_known"))) == 2, "the report before still has its own"
 

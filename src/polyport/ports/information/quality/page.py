@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _STATES = {
     "pass": ("good", "✓", "holds"),
-    "warn": ("warn", "!", "broken, let through"),
+    "warn": ("warn", "!", "broken, a warning"),
     "fail": ("bad", "✗", "broken"),
     "error": ("bad", "?", "could not be run"),
     "listed": ("none", "·", "not judged"),

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pyarrow.types as pt
 
+from polyport import expression
 from polyport.access import failing
 from polyport.errors import NotFoundError, PolyportError, QueryError
 from polyport.ports.formats import json
@@ -214,10 +215,14 @@ class Finder:
 
     def _told(self, kept: SetAside) -> bool:
         """Whether it is told that there is such a table: not by a dataset's name that is not seen."""
+        if kept.name.startswith(failing.HELD) and not self.sight.values:
+            return False
         return self.sight.seen is None or not kept.dataset or self.sight.sees(kept.dataset)
 
     def _title(self, kept: SetAside) -> str:
         first, slash, step = kept.name.partition("/")
+        if kept.name.startswith(failing.HELD):
+            return f"{step}: what held the build back"
         if kept.name == kept.dataset or not slash:
             return f"{first}: set aside by rules of its contract"
         if kept.dataset or self.sight.seen is None or self.sight.whole:
@@ -279,8 +284,10 @@ class Finder:
 
     def _listable(self, result: RuleResult) -> bool:
         """Whether single rows break it that can be asked for: they are in a snapshot, and its words are told."""
-        if self.report.stops or not result.rows_failing or result.kind != "library":
+        if not result.rows_failing or result.kind == "built-in":
             return False
+        if self.report.stops:
+            return self.sight.values and result.status == "fail"
         return self.sight.values or (self.sight.seen is not None and self.sight.says(result))
 
     def _result(self, wanted: Asked) -> RuleResult:
@@ -291,9 +298,9 @@ class Finder:
         ]
         if not found:
             raise NotFoundError(f"the report has no rule {wanted.rule!r}", where=self.report.run)
-        if self.report.stops:
+        if self.report.stops and not self._listable(found[0]):
             raise NotFoundError(
-                "this build was held back, and its rows were not kept", where=self.report.run
+                "this build was held back, and these rows were not kept", where=self.report.run
             )
         if not self._listable(found[0]):
             raise NotFoundError(f"no single rows are told that break {wanted.rule!r}")
@@ -301,6 +308,8 @@ class Finder:
 
     def _rule_page(self, wanted: Asked) -> Page:
         result = self._result(wanted)
+        if self.report.stops:
+            return self._held_page(wanted, result)
         snapshot = self.failing.snapshot(self.report.run)
         rows = self._breaking(snapshot, result)
         with self.context.open(self.principal, snapshot.id, purpose=self.purpose) as view:
@@ -316,6 +325,27 @@ class Finder:
             order = dict.fromkeys((*key, *rows.columns, *table.column_names))
             masked = dict(view.masked(result.dataset))
             return Page(group, table.select(list(order)), masked=masked, snapshot=snapshot.id)
+
+    def _held_page(self, wanted: Asked, result: RuleResult) -> Page:
+        """Of the rows that held the build back those that break this rule: the owner's."""
+        name = f"{failing.HELD}{result.dataset}"
+        with self._aside() as view:
+            if name not in view.datasets:
+                raise NotFoundError("the rows of this build were not kept", where=self.report.run)
+            sql = f'SELECT * FROM {expression.quote(name)} WHERE "_rule" = $held'
+            rows = failing.Breaking(name, (), sql, {"held": result.rule})
+            seen = failing.count(view, name, rows)
+            table = failing.page(view, name, rows, limit=wanted.limit, offset=wanted.offset)
+        missing = result.rows_failing - seen
+        group = replace(
+            _of_rule(result),
+            rows=max(result.rows_failing, seen),
+            shown=seen,
+            why="of each rule that held a build back so many are kept" if missing > 0 else "",
+        )
+        looked = [name for name in (result.column,) if name in table.column_names]
+        group = replace(group, columns=tuple(looked))
+        return Page(group, table.select(list(dict.fromkeys((*looked, *table.column_names[:-2])))))
 
     def _breaking(self, snapshot: Snapshot, result: RuleResult) -> Breaking:
         try:
