@@ -63,6 +63,25 @@ def settings(old: str, new: str) -> dict[str, str]:
     return {S: changed(SETTINGS, old, new)}
 
 
+AGREEMENT = """\
+apiVersion: v0.9.0
+kind: AccessAgreement
+id: a1
+status: approved
+description: {purpose: planning}
+startTimestamp: 2026-01-01T00:00:00Z
+provider: {teamId: t, dataProductId: films, outputPortId: rest}
+consumer: {userId: ann}
+roles: [{role: reader}]
+customProperties: [{property: polyport.columns, value: [title]}]
+"""
+A = "agreements/a.oaas.yaml"
+
+
+def agreed(old: str, new: str) -> dict[str, str]:
+    return {A: changed(AGREEMENT, old, new)}
+
+
 def changed(text: str, old: str, new: str) -> str:
     assert text.count(old) == 1, old
     return text.replace(old, new)
@@ -199,6 +218,22 @@ CORPUS: list[tuple[str, dict[str, str | bytes | None], list[tuple[str, str]]]] =
     ("secret", settings("{type: files, path: inputs/*.csv}", "{type: http, url: 'http://x', auth: {bearer: abc123}}"), [("PP250", f"{S}:2:59")]),
     ("password in a URL", settings("{type: files, path: inputs/*.csv}", "{type: database, url: 'postgresql://u:pw@h/d', table: t}"), [("PP250", f"{S}:2:36")]),
     ("reference", settings("inputs/*.csv", "'${IN-PUT}/a.csv'"), [("PP254", f"{S}:2:34")]),
+    ("a sound agreement", {A: AGREEMENT}, []),
+    ("no consumer", agreed("{userId: ann}", "{}"), [("PP270", f"{A}:8:1")]),
+    ("a consuming product without its team", agreed("{userId: ann}", "{dataProductId: x}"), [("PP270", f"{A}:8:27")]),
+    ("a day as a time", agreed("2026-01-01T00:00:00Z", "2026-01-01"), [("PP271", f"{A}:6:17")]),
+    ("an end before the start", agreed("provider:", "endTimestamp: 2025-12-31T00:00:00Z\nprovider:"), [("PP272", f"{A}:7:15")]),
+    ("columns as a text", agreed("[title]", "title"), [("PP273", f"{A}:10:49")]),
+    ("columns twice", agreed("customProperties: [", "customProperties: [{property: polyport.columns, value: [title]}, "), [("PP273", f"{A}:10:77")]),
+    ("another product's agreement", agreed("ProductId: films", "ProductId: flims"), [("PP274", f"{A}:7:38")]),
+    ("an agreement's port", agreed("PortId: rest", "PortId: rset"), [("PP275", f"{A}:7:59")]),
+    ("an agreement's other port", agreed("polyport.columns, value: [title]", "polyport.ports, value: [rest, rset]"), [("PP275", f"{A}:10:61")]),
+    ("an agreement's role", agreed("role: reader", "role: raeder"), [("PP276", f"{A}:9:16")]),
+    ("an agreement that makes an owner", agreed("role: reader", "role: owner"), [("PP276", f"{A}:9:16")]),
+    ("an agreement's column", agreed("[title]", "[titel]"), [("PP277", f"{A}:10:57")]),
+    ("an agreement's purpose", {A: AGREEMENT, S: changed(SETTINGS, "reader: {}", "reader: {purposes: [audit]}")}, [("PP278", f"{A}:5:24")]),
+    ("an agreement's purpose in capitals", {A: AGREEMENT, S: changed(SETTINGS, "reader: {}", "reader: {purposes: [Planning]}")}, []),
+    ("two agreements with one id", {A: AGREEMENT, "agreements/b.oaas.yaml": AGREEMENT}, [("PP279", "agreements/b.oaas.yaml:3:5")]),
     ("schedule", {S: SETTINGS + 'schedule: "0 61 * * *"\n'}, [("PP252", f"{S}:6:14")]),
     ("never", {S: SETTINGS + 'schedule: "0 0 30 2 *"\n'}, [("PP252", f"{S}:6:16")]),
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
@@ -495,14 +495,49 @@ WAYS = {
 }
 
 
-@settings(
-    max_examples=70, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(ROWS, POLICIES, PRINCIPALS, st.sampled_from(("", "plan", "PLAN")), AGREED, ASKED)
 def test_every_way_shows_what_policy_and_agreements_say(
     world, rows, roles, principal, purpose, agreed, asked
 ):
-    made = world(rows, roles, principal, purpose, agreed)
+    each_way(world(rows, roles, principal, purpose, agreed), asked)
+
+
+FEW = [
+    {"name": "a", "team": "red", "score": 5, "cost": Decimal("1.50"), "day": dt.date(2000, 2, 3), "flag": True, "old": "o1"},
+    {"name": "b", "team": "it's", "score": -5, "cost": None, "day": None, "flag": None, "old": "o2"},
+]  # fmt: skip
+WIDE = {
+    "a": Role("a", RoleSettings(), {}, False),
+    "b": Role("b", RoleSettings(Compare("score", ">", 0), None, {"name": "hash"}), {}, False),
+    "c": Role("c", RoleSettings(None, ("id", "cost", "team"), {}, frozenset({"plan"})), {}, False),
+}
+
+
+PAT = Principal("pat", frozenset({"a"}))
+GIVEN = {
+    "user": "pat", "team": "", "ports": ("out",), "purpose": "plan", "decision": "approved", "starts": None, "ends": None,
+    "roles": ["a"], "columns": [],
+}  # fmt: skip
+PLAIN = {"column": "id", "op": "none", "pick": 0, "sort": "id", "descending": False, "fields": set(), "size": 2}  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@example(PAT, "plan", ([{**GIVEN, "columns": ["name", "people.id", "nope"]}], True), PLAIN)
+@example(PAT, "PLAN", ([{**GIVEN, "roles": ["b"]}, {**GIVEN, "columns": ["id"]}], True), PLAIN)
+@example(PAT, "", ([{**GIVEN, "ends": NOW}], True), PLAIN)
+@example(PAT, "", ([{**GIVEN, "starts": NOW + DAY}], True), PLAIN)
+@example(PAT, "", ([{**GIVEN, "decision": "revoked"}], True), PLAIN)
+@example(PAT, "", ([{**GIVEN, "ports": ("in",)}], True), PLAIN)
+@example(PAT, "audit", ([GIVEN], True), PLAIN)
+@given(PRINCIPALS, st.sampled_from(("", "plan", "PLAN")), SOME, ASKED)
+def test_every_way_shows_what_agreements_give(world, principal, purpose, agreed, asked):
+    """Of a policy that shows much: so what is not seen is what agreements keep."""
+    each_way(world(FEW, WIDE, principal, purpose, agreed), asked)
+
+
+def each_way(made, asked):
+    principal, purpose = made.principal, made.purpose
     sight = made.sight("people", SCHEMA.names)
     bills = made.sight("bills", BILLS.schema.names)
     with made(principal, purpose=purpose) as view:

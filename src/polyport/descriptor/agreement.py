@@ -184,7 +184,7 @@ def _roles(document: Document, roles: Mapping[str, Role]) -> Iterator[Diagnostic
 
 def _purpose(document: Document, role: str, purposes: Collection[str]) -> Iterator[Diagnostic]:
     purpose = document["description"]["purpose"]
-    if purpose not in purposes:
+    if purpose.casefold() not in {each.casefold() for each in purposes}:
         place = document.value_at(("description", "purpose"), "another purpose")
         listed = ", ".join(sorted(purposes))
         message = f"role `{role}` shows nothing for the purpose `{purpose}`: it is for {listed}"
