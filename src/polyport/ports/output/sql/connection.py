@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from polyport.errors import AuthenticationError, PolyportError
+from polyport.ports.counted import counting
 from polyport.ports.output.sql import answering, messages
 from polyport.ports.output.sql import commands as asked
 from polyport.ports.output.sql.commands import ALL
@@ -20,13 +22,13 @@ from polyport.ports.output.sql.states import StateError, said
 from polyport.ports.output.sql.texts import known_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from polyport.ports.output.sql.catalogue import Catalogue
     from polyport.ports.output.sql.doors import Doors
     from polyport.ports.output.sql.login import Login
     from polyport.ports.output.sql.scanner import Statement
-    from polyport.ports.output.sql.transport import Transport
+    from polyport.ports.output.sql.transport import Buffer, Transport
 
 LOG = logging.getLogger("polyport.sql")
 _EXTENDED: Final = b"PBDECH"
@@ -195,9 +197,27 @@ class Connection:
             self._reset(prepared)
             self._relay_all(self.held.relayed.simple(prepared.statement.sql))
             return
-        portal = self.held.perform(prepared)
-        self._notices()
-        answering.answer(self.held, portal, self.transport.send, zone=self.zone, describe=True)
+        with self._counted(prepared) as send:
+            portal = self.held.perform(prepared)
+            self._notices()
+            answering.answer(self.held, portal, send, zone=self.zone, describe=True)
+
+    @contextmanager
+    def _counted(self, prepared: Prepared) -> Iterator[answering.Send]:
+        """Record what is answered in here as a request to each port that it concerns; what to send by."""
+        with ExitStack() as stack:
+            principal = self.held.principal.id
+            tallies = [
+                stack.enter_context(counting(context, principal))
+                for context in self.held.concerned(prepared)
+            ]
+
+            def send(piece: Buffer) -> None:
+                for tally in tallies:
+                    tally.bytes += memoryview(piece).nbytes
+                self.transport.send(piece)
+
+            yield send
 
     def _reset(self, prepared: Prepared) -> None:
         tokens = prepared.statement.tokens if prepared.statement else ()
@@ -345,12 +365,13 @@ class Connection:
         if _is_relayed(portal.prepared):
             self._relay_extended(b"E", body)
             return
-        if portal.rows is None and not portal.tag:
-            self._perform(portal)
-        elif portal.rows is None:
+        if portal.rows is None and portal.tag:
             raise StateError("55000", f'portal "{name}" cannot be run')
         wanted = most if most > 0 else ALL
-        answering.answer(self.held, portal, self.transport.send, zone=self.zone, most=wanted)
+        with self._counted(portal.prepared) as send:
+            if portal.rows is None:
+                self._perform(portal)
+            answering.answer(self.held, portal, send, zone=self.zone, most=wanted)
 
     def close(self, body: Body) -> None:
         """Close of a statement or a portal."""

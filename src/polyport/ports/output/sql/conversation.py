@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from polyport.access.sql import Described, Session
     from polyport.model import Principal
+    from polyport.ports.output import OutputContext
     from polyport.ports.output.sql.catalogue import Catalogue, CatalogueSession
     from polyport.ports.output.sql.doors import Doors
     from polyport.ports.output.sql.login import Login
@@ -420,6 +421,13 @@ class Conversation:
         for prepared in self.prepared.values():
             prepared.told = None
 
+    def concerned(self, prepared: Prepared) -> list[OutputContext]:
+        """The ports that a statement is a request to; none, where it asks for nothing of a product."""
+        if prepared.statement is None or not isinstance(prepared.command, _REQUESTS):
+            return []
+        names = frozenset(t.value.lower() for t in prepared.statement.tokens)
+        return self.doors.concerned(self.database, names)
+
     @property
     def principal(self) -> Principal:
         """Who asks."""
@@ -433,6 +441,7 @@ def _bounded(held: dict[str, Any] | list[str]) -> None:
         )
 
 
+_REQUESTS: Final = (asked.Select, asked.Copy, asked.Declare, asked.Execute, asked.Write)
 _PERFORM: Final[dict[type, Callable[[Conversation, Any, Portal], None]]] = {
     asked.Select: Conversation.select,
     asked.Copy: Conversation.copy,

@@ -72,6 +72,16 @@ class Doors:
             raise NotFoundError("consumers' SQL is not available here")
         return context.sql(principal, ref or LATEST, purpose=purpose, dialect="postgres", mesh=mesh)
 
+    def concerned(self, database: str, names: frozenset[str]) -> list[OutputContext]:
+        """The ports that a statement with these names is a request to: in the database of all, those that it names."""
+        if database in self.contexts:
+            return [self.contexts[database]]
+        return [
+            context
+            for product, context in self.contexts.items()
+            if product.lower() in names or any(n.lower() in names for n in context.objects)
+        ]
+
     def sees(self, session: Session, database: str, purpose: str, ref: str) -> list[Table]:
         """What the catalogue may show to the session's principal."""
         mesh = database not in self.contexts
