@@ -70,7 +70,7 @@ def _unquoted(batch: pa.RecordBatch) -> memoryview:
 def _written_alike(kind: pa.DataType) -> bool:
     """Whether pyarrow's writer has the same text for each value as `plain`."""
     if pa.types.is_decimal(kind):
-        return 0 <= kind.scale <= _NO_EXPONENT
+        return bool(0 <= kind.scale <= _NO_EXPONENT)
     return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_date32(kind))
 
 

@@ -53,9 +53,11 @@ SPECIFIED = {
     ],
     m.CommandGetSqlInfo(): [
         "info_name: uint32 not null",
-        "value: dense_union<string_value: string=0, bool_value: bool=1, bigint_value: int64=2,"
-        " int32_bitmask: int32=3, string_list: list<item: string>=4,"
-        " int32_to_int32_list_map: map<int32, list<item: int32>>=5> not null",
+        (
+            "value: dense_union<string_value: string=0, bool_value: bool=1, bigint_value: int64=2,"
+            " int32_bitmask: int32=3, string_list: list<item: string>=4,"
+            " int32_to_int32_list_map: map<int32, list<item: int32>>=5> not null"
+        ),
     ],
 }  # fmt: skip
 

@@ -140,7 +140,9 @@ def test_columns_of_one_name_are_numbered(client):
 
 def test_sql_alone_can_be_sent(client):
     headers = {"Content-Type": "application/sql"}
-    reply = client.send("POST", f"{BASE}/sql", headers=headers, content=b"SELECT count(*) AS n FROM films")
+    reply = client.send(
+        "POST", f"{BASE}/sql", headers=headers, content=b"SELECT count(*) AS n FROM films"
+    )
     assert rows(reply) == [{"n": 3}]
 
 
@@ -161,7 +163,9 @@ def test_products_can_be_joined(client):
 
 def test_a_snapshot_can_be_named(client):
     assert rows(ask(client, "SELECT count(*) AS n FROM films", snapshot="1")) == [{"n": 3}]
-    assert rows(ask(client, "SELECT count(*) AS n FROM films", url=f"{BASE}/sql?snapshot=1")) == [{"n": 3}]
+    assert rows(ask(client, "SELECT count(*) AS n FROM films", url=f"{BASE}/sql?snapshot=1")) == [
+        {"n": 3}
+    ]
     assert ask(client, "SELECT 1", snapshot="99").status_code == 404
     assert ask(client, "SELECT 1", snapshot="1", url=f"{BASE}/sql?snapshot=2").status_code == 400
 
@@ -180,7 +184,10 @@ def test_a_snapshot_can_be_named(client):
 )  # fmt: skip
 def test_what_cannot_be_answered_says_why(client, sql, status, words):
     reply = ask(client, sql)
-    assert (reply.status_code, reply.headers["Content-Type"]) == (status, "application/problem+json")
+    assert (reply.status_code, reply.headers["Content-Type"]) == (
+        status,
+        "application/problem+json",
+    )
     assert words in reply.text
 
 
@@ -195,7 +202,9 @@ def test_a_body_that_is_none_is_refused(client, body, status):
 
 def test_no_form_of_another_page_can_ask(client):
     headers = {"Content-Type": "text/plain"}
-    assert client.send("POST", f"{BASE}/sql", headers=headers, content=b"SELECT 1").status_code == 415
+    assert (
+        client.send("POST", f"{BASE}/sql", headers=headers, content=b"SELECT 1").status_code == 415
+    )
 
 
 def test_what_is_read_is_recorded(client, mesh):
@@ -204,13 +213,21 @@ def test_what_is_read_is_recorded(client, mesh):
     rows(ask(client, "SELECT title FROM films"))
     read = product.ledger.reads("a")[0]
     assert len(product.ledger.reads("a")) == before + 1
-    assert (read["port"], read["dataset"], list(read["columns"]), read["rows"]) == ("rest", "films", ["title"], 3)
+    assert (read["port"], read["dataset"], list(read["columns"]), read["rows"]) == (
+        "rest",
+        "films",
+        ["title"],
+        3,
+    )
 
 
 def test_openapi_tells_of_it(client):
     document = client.get(f"{BASE}/openapi.json").json()
     validate(document)
-    assert set(document["paths"]["/sql"]["post"]["requestBody"]["content"]) == {"application/json", "application/sql"}
+    assert set(document["paths"]["/sql"]["post"]["requestBody"]["content"]) == {
+        "application/json",
+        "application/sql",
+    }
     assert client.get(f"{BASE}/sql").status_code in (404, 405)
 
 

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 
 import pytest
+
 from .wire_client import SYNC, Wire, bind, execute, fields, framed, kinds, parse, startup, state
 
 
@@ -59,7 +60,9 @@ def test_a_position_counts_in_the_whole_text(wire):
 
 
 def test_errors_skip_to_sync(wire):
-    found = wire.ask(parse("SELECT nothing FROM films"), framed(b"D", b"S\0"), bind(), execute(), SYNC)
+    found = wire.ask(
+        parse("SELECT nothing FROM films"), framed(b"D", b"S\0"), bind(), execute(), SYNC
+    )
     assert kinds(found) == "1EZ"
     assert kinds(wire.ask(parse("SELECT 1"), bind(), execute(), SYNC)) == "12DCZ"
 
@@ -79,7 +82,10 @@ def test_portals_give_rows_bit_by_bit(wire):
 
 
 def test_outside_of_a_transaction_portals_end_with_sync(wire):
-    assert kinds(wire.ask(parse("SELECT 1 FROM films"), bind(portal="p"), execute(1, "p"), SYNC)) == "12DsZ"
+    assert (
+        kinds(wire.ask(parse("SELECT 1 FROM films"), bind(portal="p"), execute(1, "p"), SYNC))
+        == "12DsZ"
+    )
     assert state(wire.ask(execute(1, "p"), SYNC)) == "34000"
 
 
@@ -119,21 +125,32 @@ def test_parameters_are_described(wire):
 
 
 def test_a_date_as_jdbc_sends_it(wire):
-    found = wire.ask(parse("SELECT count(*) FROM films WHERE released = $1"), bind(b"1990-01-03 +00"), execute(), SYNC)
+    found = wire.ask(
+        parse("SELECT count(*) FROM films WHERE released = $1"),
+        bind(b"1990-01-03 +00"),
+        execute(),
+        SYNC,
+    )
     assert value(found) == "1"
 
 
 def test_cursors(wire):
     assert state(wire.query("DECLARE c CURSOR FOR SELECT id FROM films")) == "25P01"
     wire.query("BEGIN")
-    assert tag(wire.query("DECLARE c NO SCROLL CURSOR FOR SELECT id FROM films ORDER BY id")) == "DECLARE CURSOR"
+    assert (
+        tag(wire.query("DECLARE c NO SCROLL CURSOR FOR SELECT id FROM films ORDER BY id"))
+        == "DECLARE CURSOR"
+    )
     assert tag(wire.query("MOVE FORWARD 10 IN c")) == "MOVE 10"
     assert value(wire.query("FETCH NEXT FROM c")) == "11"
     assert tag(wire.query("FETCH 5 c")) == "FETCH 5"
     assert state(wire.query("FETCH PRIOR FROM c")) == "55000"
     assert state(wire.query("SELECT 1")) == "25P02"
     wire.query("ROLLBACK")
-    assert tag(wire.query("DECLARE c CURSOR WITH HOLD FOR SELECT id FROM films ORDER BY id")) == "DECLARE CURSOR"
+    assert (
+        tag(wire.query("DECLARE c CURSOR WITH HOLD FOR SELECT id FROM films ORDER BY id"))
+        == "DECLARE CURSOR"
+    )
     assert tag(wire.query("FETCH ALL FROM c")) == "FETCH 5000"
     assert tag(wire.query("FETCH ALL FROM c")) == "FETCH 0"
     assert tag(wire.query("CLOSE c")) == "CLOSE CURSOR"
@@ -171,7 +188,9 @@ def test_snapshots(wire, served):
     assert value(wire.query("SELECT count(*) FROM people")) == "1"
     wire.query("RESET polyport.snapshot")
     assert value(wire.query("SELECT count(*) FROM people")) == "2"
-    with Wire(served.port, user="owner", database="cinema", options="-c polyport.snapshot=1") as other:
+    with Wire(
+        served.port, user="owner", database="cinema", options="-c polyport.snapshot=1"
+    ) as other:
         assert value(other.query("SELECT count(*) FROM people")) == "1"
 
 
@@ -209,7 +228,12 @@ def test_requests_and_reads_are_recorded(wire, served):
 
 def test_a_client_that_goes_ends_its_statement(served):
     with Wire(served.port, user="owner", database="cinema") as going:
-        going.send(framed(b"Q", b"SELECT count(*) FROM films a, films b, films c WHERE a.cost + b.cost < c.cost\0"))
+        going.send(
+            framed(
+                b"Q",
+                b"SELECT count(*) FROM films a, films b, films c WHERE a.cost + b.cost < c.cost\0",
+            )
+        )
         time.sleep(0.5)
         assert any(c.running for c in served.server._known.values())
     until = time.monotonic() + 20
@@ -244,7 +268,14 @@ def test_hostile_first_bytes(served):
 
 def test_hostile_messages_never_end_the_server(served):
     chance = random.Random(4)
-    seeds = [parse("SELECT $1::int"), bind(b"1"), execute(), SYNC, framed(b"Q", b"SELECT 1\0"), framed(b"C", b"Sx\0")]
+    seeds = [
+        parse("SELECT $1::int"),
+        bind(b"1"),
+        execute(),
+        SYNC,
+        framed(b"Q", b"SELECT 1\0"),
+        framed(b"C", b"Sx\0"),
+    ]
     for turn in range(60):
         with Wire(served.port, user="owner", database="cinema") as wire:
             bad = bytearray(b"".join(chance.choices(seeds, k=3)))
@@ -279,7 +310,10 @@ def test_a_client_that_says_nothing_is_let_go(folder):
                     pass
             assert settled(server) == 0
             server.most = 1
-            with Wire(server.port, user="owner") as first, Wire(server.port, user="owner") as second:
+            with (
+                Wire(server.port, user="owner") as first,
+                Wire(server.port, user="owner") as second,
+            ):
                 assert first.greeting[-1] == (b"Z", b"I")
                 assert state(second.greeting) == "53300"
         finally:

@@ -17,14 +17,21 @@ def startup(version: int = 3 << 16, **parameters: str) -> bytes:
 
 
 def parse(sql: str, name: str = "", *oids: int) -> bytes:
-    return framed(b"P", f"{name}\0{sql}\0".encode() + struct.pack(f"!H{len(oids)}I", len(oids), *oids))
+    return framed(
+        b"P", f"{name}\0{sql}\0".encode() + struct.pack(f"!H{len(oids)}I", len(oids), *oids)
+    )
 
 
 def bind(*values: bytes | None, portal: str = "", name: str = "", formats=(), results=()) -> bytes:
-    parts = [f"{portal}\0{name}\0".encode(), struct.pack(f"!H{len(formats)}h", len(formats), *formats)]
+    parts = [
+        f"{portal}\0{name}\0".encode(),
+        struct.pack(f"!H{len(formats)}h", len(formats), *formats),
+    ]
     parts.append(struct.pack("!H", len(values)))
-    for value in values:
-        parts.append(b"\xff\xff\xff\xff" if value is None else struct.pack("!i", len(value)) + value)
+    parts += (
+        b"\xff\xff\xff\xff" if value is None else struct.pack("!i", len(value)) + value
+        for value in values
+    )
     parts.append(struct.pack(f"!H{len(results)}h", len(results), *results))
     return framed(b"B", b"".join(parts))
 
