@@ -1,8 +1,10 @@
 """A new user's first day: the pages are true, their blocks run, and each mistake has an answer that helps."""
 
 import contextlib
+import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import socket
@@ -124,6 +126,47 @@ def test_the_lines_for_clients_run(served):
     assert re.fullmatch("[0-9a-f]{16}", director)
     assert int(paged) == 3200 + 3 - 1
     assert [line.split()[0] for line in iceberg.splitlines()] == ["1", "2"]
+
+
+def test_the_metadata_has_lines_for_sql_that_run(served):
+    folder, port = served
+    address = f"http://127.0.0.1:{port}/products/production-cost-statement"
+    with urllib.request.urlopen(address) as reply:
+        told = {p["name"]: p for p in json.load(reply)["ports"]["output"]}
+    assert told["sql"]["address"] == f"postgresql://127.0.0.1:{port + 32}"
+    assert told["flight"]["address"] == f"grpc://127.0.0.1:{port + 33}"
+    with_ours_first = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ran = []
+    for name in ("sql", "flight"):
+        for client, line in told[name]["clients"].items():
+            if client == "shell":
+                program = line.split()[0]
+                if shutil.which(program, path=with_ours_first["PATH"]) is None:
+                    continue
+                done = subprocess.run(
+                    line,
+                    shell=True,
+                    env=with_ours_first,
+                    cwd=folder,
+                    capture_output=True,
+                    text=True,
+                    timeout=120,
+                )
+                assert done.returncode == 0, done.stderr
+                said = done.stdout
+            elif missing(line):
+                continue
+            else:
+                said = run_python(line, folder)
+            assert "statement_id" in said or "-19" in said or "-20" in said, (name, client, said)
+            ran.append((name, client))
+    assert ("flight", "shell") in ran
+
+
+def missing(script):
+    """Whether a script imports what is not installed here."""
+    names = re.findall(r"^(?:import|from) (\w+)", script, re.MULTILINE)
+    return any(importlib.util.find_spec(name) is None for name in names)
 
 
 # docs/python.md
