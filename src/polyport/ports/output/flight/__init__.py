@@ -5,6 +5,8 @@ from __future__ import annotations
 from shlex import quote as shell
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from pyarrow import ArrowException
+
 from polyport.access.identity import LOOPBACK
 from polyport.errors import ConfigurationError, MissingExtraError
 from polyport.expression import quote
@@ -131,7 +133,7 @@ def _started(contexts: Mapping[str, OutputContext], at: Endpoint) -> FlightSqlSe
     location = f"{'grpc+tls' if certificates else 'grpc'}://{named}:{at.port}"
     try:
         return FlightSqlServer(State(at.mesh, contexts, Door(at.identity)), location, certificates)
-    except OSError as error:
+    except (OSError, ArrowException) as error:
         raise ConfigurationError(
             f"{named}:{at.port} cannot be used for Flight: {_said(error)}",
             fix="another port, an address of this machine, and a certificate with its key",
