@@ -97,6 +97,8 @@ class Relation:
     """A SQL condition on the rows shown; empty for all."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Values of the `$name` parameters in `columns` and `where`; names are unique over a query's relations."""
+    coded: tuple[str, ...] = ()
+    """Columns of text that the query groups by, and casts to text in what it gives: they may come as codes."""
 
 
 @dataclass(frozen=True, slots=True)

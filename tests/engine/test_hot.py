@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 import threading
 from decimal import Decimal
 
@@ -50,7 +51,8 @@ def warm(engine, source):
     for _ in range(hot.ASKED):
         ask(engine, source)
     engine.keep_hot().wait()
-    return engine.keep_hot().find(source.data)
+    found = engine.keep_hot().find(source.data)
+    return found and re.search(r"hot_\d+\.main\.rows", found)[0]
 
 
 def test_the_same_rows_columns_and_types(engine, tmp_path):
@@ -117,7 +119,7 @@ def test_the_least_asked_for_makes_room_and_what_is_too_large_stays_out(tmp_path
         found = [warm(engine, relation(path)) for path in paths]
         assert found == ["hot_1.main.rows", "hot_2.main.rows", "hot_3.main.rows"]
         assert engine._hot.find(Files((str(paths[0]),))) is None
-        assert engine._hot.find(Files((str(paths[1]),))) == found[1]
+        assert found[1] in engine._hot.find(Files((str(paths[1]),)))
         assert warm(engine, relation(large)) is None
 
 
@@ -167,3 +169,40 @@ def test_many_at_once(engine, tmp_path):
     assert found == [sum(range(50_000))] * 80
     engine.keep_hot().wait()
     assert engine.keep_hot().find(Files((str(path),)))
+
+
+def test_texts_with_few_values_are_grouped_by_codes_and_come_as_texts(engine, tmp_path):
+    table = pa.table(
+        {
+            "n": pa.array(range(3_000), pa.int64()),
+            "few": [None if n % 7 == 0 else f"é{n % 5}" for n in range(3_000)],
+            "many": [f"m{n}" for n in range(3_000)],
+        }
+    )
+    pq.write_table(table, tmp_path / "coded.parquet")
+    data = Files((str(tmp_path / "coded.parquet"),))
+    sql = 'SELECT "few"::VARCHAR AS "few", n FROM (SELECT few, count(*) AS n FROM t GROUP BY few) ORDER BY few NULLS LAST'
+    found = []
+    for _ in range(3):
+        for coded in ((), ("few",), ("few", "many", "no such column")):
+            with engine.query(sql, {"t": Relation(data, coded=coded)}) as reader:
+                found.append(reader.read_all())
+        engine.keep_hot().wait()
+    assert all(each == found[0] for each in found)
+    assert "REPLACE" in engine.keep_hot().find(data, ("few",))
+    assert "REPLACE" not in engine.keep_hot().find(data, ("many",))
+    assert found[0].schema.field("few").type == pa.string()
+    assert found[0].num_rows == 6
+    with engine.query("SELECT * FROM t", {"t": Relation(data)}) as reader:
+        assert reader.schema.names == ["n", "few", "many"]
+        assert reader.read_all().sort_by("n").column("few") == table.column("few")
+
+
+def test_a_column_that_is_called_like_a_code_stays_as_it_is(engine, tmp_path):
+    table = pa.table({"_CODE_0": ["a", "a"], "x": ["b", "b"]})
+    pq.write_table(table, tmp_path / "named.parquet")
+    relation = Relation(Files((str(tmp_path / "named.parquet"),)), coded=("x",))
+    for _ in range(3):
+        with engine.query("SELECT * FROM t", {"t": relation}) as reader:
+            assert reader.read_all() == table
+        engine.keep_hot().wait()

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+import pyarrow as pa
+
 from polyport.errors import QueryError
 from polyport.expression import quote, to_sql
 
@@ -100,6 +102,7 @@ def aggregate(  # noqa: PLR0913 - one argument a clause
     limit: int | None,
     first: int,
     taken: Mapping[str, Any],
+    coded: Sequence[str] = (),
 ) -> tuple[str, dict[str, Any]]:
     """`SELECT group, measures FROM dataset GROUP BY ...`, and its parameters. `first`: of so many rows; 0: all."""
     if not group and not measures:
@@ -112,8 +115,37 @@ def aggregate(  # noqa: PLR0913 - one argument a clause
     inner += f" WHERE {to_sql(where, params)}" if where is not None else ""
     inner += f" GROUP BY {', '.join(keys)}" if keys else ""
     conditions = [to_sql(having, params)] if having is not None else []
-    sql = f"SELECT * FROM ({inner})" + _tail(conditions, order, limit)
+    given = [
+        *(
+            f"{key}::VARCHAR AS {key}" if g in coded else key
+            for g, key in zip(group, keys, strict=True)
+        ),
+        *(quote(m.label) for m in measures),
+    ]
+    shown = ", ".join(given) if coded else "*"
+    sql = f"SELECT {shown} FROM ({inner})" + _tail(conditions, order, limit)
     return sql, {k: v for k, v in params.items() if k not in taken}
+
+
+def coded(
+    relation: Relation, seen: pa.Schema, group: Sequence[str], measures: Sequence[Measure]
+) -> tuple[str, ...]:
+    """The texts of `group` that may come as codes: shown as they are, and in no other part of the statement."""
+    labels = [*group, *(m.label for m in measures)]
+    if len({label.casefold() for label in labels}) < len(labels):
+        return ()
+    busy = {m.column for m in measures}
+    return tuple(
+        name
+        for name in group
+        if (
+            pa.types.is_string(seen.field(name).type)
+            or pa.types.is_large_string(seen.field(name).type)
+        )
+        and name not in busy
+        and relation.columns.get(name, quote(name)) == quote(name)
+        and quote(name) not in relation.where
+    )
 
 
 def more_than(sql: str, most: int) -> str:

@@ -255,6 +255,9 @@ class View:
         fit.check(having, pa.schema([seen.field(name) for name in group]), dataset)
         made = (*group, *(m.label for m in measures))
         _check_names((*_used(having), *(o.column for o in order)), made, dataset)
+        used = {*_used(where), *_used(having)}
+        wanted = [name for name in group if name not in used]
+        coded = statements.coded(self._secure(dataset)[0], seen, wanted, measures)
         sql, params = statements.aggregate(
             dataset,
             tuple(group),
@@ -265,17 +268,18 @@ class View:
             limit=limit,
             first=first,
             taken=self._params(dataset),
+            coded=coded,
         )
         read = tuple(dict.fromkeys((*group, *measured)))
         most = self._most(limit, spare)
         if self.results is None:
-            return self._run(dataset, read, (sql, params), most)
+            return self._run(dataset, read, (sql, params), most, coded)
         self.still()
         sight = self._class(self.dataset(dataset))
         key = (self.snapshot.content_id, dataset, sight, sql, tuple(params.items()))
         kept = self.results.get(key)
         if kept is None:
-            return self.results.keep(key, self._run(dataset, read, (sql, params), most))
+            return self.results.keep(key, self._run(dataset, read, (sql, params), most, coded))
         if most and kept.num_rows > most:
             raise self._too_many(dataset)
         meter = self._meter(dataset, read)
@@ -454,8 +458,9 @@ class View:
         columns: tuple[str, ...],
         statement: tuple[str, Mapping[str, Any]],
         most: int,
+        coded: tuple[str, ...] = (),
     ) -> pa.RecordBatchReader:
-        relations = {dataset: self._secure(dataset)[0]}
+        relations = {dataset: replace(self._secure(dataset)[0], coded=coded)}
         return self._metered(dataset, columns, statement, relations, most)
 
     def _most(self, limit: int | None, spare: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from polyport.expression import quote
 from polyport.model import Files, Query
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from polyport.model import Relation
+
+
+Held: TypeAlias = "Callable[[Files, tuple[str, ...]], str | None]"
 
 
 @dataclass(slots=True)
@@ -33,8 +36,8 @@ class Composed:
     start: int = 0
     """Where the given SQL begins in `text`."""
     sql: str = ""
-    held: Callable[[Files], str | None] = lambda _: None
-    """Gives the table that holds the rows of files, where there is one."""
+    held: Held = lambda *_: None
+    """Gives the table that holds the rows of files, with some columns as codes, where there is one."""
 
     def place(self, position: int) -> tuple[int, int]:
         """Line and column (1-based) in the given SQL of a byte of `text`; (0, 0): it is elsewhere."""
@@ -53,7 +56,7 @@ def compose(
     *,
     shown: str = "",
     rows: str = "",
-    held: Callable[[Files], str | None] = lambda _: None,
+    held: Held = lambda *_: None,
 ) -> Composed:
     """The statement for `sql` over `relations`; `shown` (a SELECT list) and `rows` (`LIMIT 0`) are put around it."""
     made = Composed(sql=_bare(sql), params=dict(params or {}), held=held)
@@ -103,7 +106,7 @@ def _source(relation: Relation, made: Composed) -> str:
                 "a relation over no files needs a schema"
             )  # a caller's mistake, not a user's
         return _registered(data.schema.empty_table(), made)
-    if (table := made.held(data)) is not None:
+    if (table := made.held(data, relation.coded)) is not None:
         return table
     made.schemes |= {uri.split("://")[0] for uri in data.uris if "://" in uri} - {"file"}
     return reader(data)

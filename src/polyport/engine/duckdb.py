@@ -214,7 +214,7 @@ def _has_bar(cursor: duckdb.DuckDBPyConnection) -> bool:
     return bool(found and found[0])
 
 
-def _nowhere(_: Files) -> str | None:
+def _nowhere(_: Files, _coded: tuple[str, ...]) -> str | None:
     return None
 
 

@@ -9,15 +9,18 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import duckdb
 
 from polyport.engine.compose import reader
+from polyport.expression import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from polyport.model import Files
 
 MOST_BYTES = 64 << 20
@@ -25,6 +28,9 @@ MOST_BYTES = 64 << 20
 MOST_FILES = 64
 ASKED = 2
 """How often a table is asked for before it is loaded."""
+FEW = 1_000
+"""How many values a column of text may have to be grouped by codes."""
+_CODE = "_code_"
 _EVERY = 5.0
 """Seconds between two looks for tables whose files are gone."""
 
@@ -40,10 +46,23 @@ class _Held:
 
     database: str
     bytes: int
+    codes: Mapping[str, str] = field(default_factory=dict)
+    """Column of text with few values -> the column beside it that has them as codes (an ENUM)."""
 
     @property
     def table(self) -> str:
         return f"{self.database}.main.rows"
+
+    def rows(self, coded: Collection[str]) -> str:
+        """SQL for the rows with the columns of the files; those of `coded` as codes, where there are any."""
+        if not self.codes:
+            return self.table
+        hidden = ", ".join(map(quote, self.codes.values()))
+        swapped = ", ".join(
+            f"{quote(self.codes[c])} AS {quote(c)}" for c in coded if c in self.codes
+        )
+        shown = f" REPLACE ({swapped})" if swapped else ""
+        return f"(SELECT * EXCLUDE ({hidden}){shown} FROM {self.table})"
 
 
 class HotTables:
@@ -62,8 +81,11 @@ class HotTables:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="polyport-hot")
 
-    def find(self, files: Files) -> str | None:
-        """SQL for the table that holds the rows of `files`; None where they have to be read."""
+    def find(self, files: Files, coded: Collection[str] = ()) -> str | None:
+        """SQL for the table that holds the rows of `files`; None where they have to be read.
+
+        `coded`: columns that may come as codes.
+        """
         if files.format != "parquet" or files.options or len(files.uris) > MOST_FILES:
             return None
         key = _key(files)
@@ -73,7 +95,7 @@ class HotTables:
                 return None
             if held := self._held.pop(key, None):
                 self._held[key] = held
-                return held.table
+                return held.rows(coded)
             self._ask(key, files)
         return None
 
@@ -102,7 +124,12 @@ class HotTables:
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(f"ATTACH ':memory:' AS {held.database} (COMPRESS)")
-                cursor.execute(f"CREATE TABLE {held.table} AS SELECT * FROM {reader(files)}")
+                held = replace(held, codes=_make_codes(cursor, held.database, reader(files)))
+                also = "".join(
+                    f", {quote(c)}::{held.database}.main.{quote(code)} AS {quote(code)}"
+                    for c, code in held.codes.items()
+                )
+                cursor.execute(f"CREATE TABLE {held.table} AS SELECT *{also} FROM {reader(files)}")
                 cursor.execute(f"CHECKPOINT {held.database}")  # compresses
         except duckdb.Error as error:
             log.warning("not kept in memory: %s: %s", files.uris[0], error)
@@ -133,6 +160,28 @@ class HotTables:
         """Readers of the table that are under way keep it to their end."""
         with self._connection.cursor() as cursor:
             cursor.execute(f"DETACH DATABASE IF EXISTS {held.database}")
+
+
+def _make_codes(cursor: duckdb.DuckDBPyConnection, database: str, rows: str) -> Mapping[str, str]:
+    """An ENUM in `database` for each column of `rows` that holds text and few values: column -> its name.
+
+    Rows are grouped by it at half the cost of the text: it is a place in a table, where the text has to be hashed.
+    """
+    found = cursor.sql(f"SELECT * FROM {rows} LIMIT 0")
+    texts = [
+        n for n, kind in zip(found.columns, found.types, strict=True) if str(kind) == "VARCHAR"
+    ]
+    names = {n.casefold() for n in found.columns}
+    if not texts or any(n.startswith(_CODE) for n in names):
+        return {}
+    counts = ", ".join(f"approx_count_distinct({quote(n)})" for n in texts)
+    counted = cursor.execute(f"SELECT {counts} FROM {rows}").fetchone() or ()
+    few = [n for n, count in zip(texts, counted, strict=True) if 0 < count <= FEW]
+    codes = {n: f"{_CODE}{at}" for at, n in enumerate(few)}
+    for name, code in codes.items():
+        values = f"SELECT DISTINCT {quote(name)} FROM {rows} WHERE {quote(name)} IS NOT NULL"
+        cursor.execute(f"CREATE TYPE {database}.main.{quote(code)} AS ENUM ({values})")
+    return codes
 
 
 def _key(files: Files) -> _Key | None:
