@@ -95,7 +95,7 @@ PRODUCTS = {
     "films/transform/CANARY_crew.sql": "SELECT film::BIGINT AS film, person FROM crew",
     "films/inputs/films.csv": """
         id,title,studio,director,released,cost
-        11,Alien,Fox,CANARY Scott,1979-05-25,11.50
+        11,Alien,Fox,CANARY Scott,1979-05-25,13.75
         12,Heat,Fox,CANARY Mann,1995-12-15,60.25
         980013,CANARY Dune,Other,CANARY Lynch,1984-12-14,40.25
         980014,CANARY Ran,,CANARY Kurosawa,1985-06-01,1.25
@@ -122,12 +122,12 @@ PRODUCTS = {
     "ratings/inputs/ratings.csv": """
         film,stars,reviewer
         11,5,CANARY Ebert
-        12,1,CANARY Siskel
-        980013,4,CANARY Kael
+        12,3,CANARY Siskel
+        980013,1,CANARY Kael
         """,
     "mesh.yaml": "name: messy\nproducts: [films, ratings]\n",
 }
-SECRETS = ("CANARY", "98001", "60.25", "11.50")
+SECRETS = ("CANARY", "98001", "60.25", "13.75")
 """What only the owner may see: hidden words, the keys of hidden rows, values of a hidden column."""
 
 

@@ -160,7 +160,9 @@ class Names:
         if schema.lower() == SCHEMA:
             self.tables[tuple(map(folded, name))] = self._told(table)
             return
-        dataset, _, ref = table.partition("@")
+        dataset, at, ref = table.partition("@")
+        if at and not ref:
+            raise NotFoundError(f"{table!r} names no snapshot", fix=f'"{dataset}@41"')
         product = self._product(schema, dataset, written)
         view = self.view(product, ref or self.ref_of(product))
         found = next((d for d in view.snapshot.datasets if d.lower() == dataset.lower()), dataset)

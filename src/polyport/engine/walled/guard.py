@@ -145,7 +145,7 @@ def _bare(con: duckdb.DuckDBPyConnection, text: str) -> str:
         if at < 0:
             break
         try:
-            if not con.extract_statements(text[at:]):
+            if not con.extract_statements(text[at:]) and con.extract_statements(text[:at]):
                 return _bare(con, text[:at])
         except duckdb.Error:  # it stands in a text or a comment
             continue

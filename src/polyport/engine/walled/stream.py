@@ -12,7 +12,7 @@ from polyport.engine.walled.protocol import Silent
 if TYPE_CHECKING:
     from polyport.engine.walled.protocol import Channel
 
-_WRONG = (pa.ArrowException, ValueError, KeyError, OverflowError, MemoryError, NotImplementedError)
+_WRONG = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError)
 """How Arrow says that it cannot read something."""
 
 
