@@ -6,7 +6,9 @@ import csv
 import datetime as dt
 import io
 import json
+from contextlib import contextmanager
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
@@ -72,6 +74,43 @@ class TestFiles(OutputPortTests):
 
     def pieces(self, product, who):
         return client(product, who).pieces("/products/films/files/v1/films.arrow")
+
+
+@contextmanager
+def sql(product, who, ref="latest", purpose=""):
+    """A PostgreSQL client of `who`: how it logs in is no matter of the port."""
+    from polyport.ports.output import Endpoint
+    from polyport.ports.output.sql import SqlPort
+    from polyport.ports.output.sql.login import Login
+
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
+    served = [port for port in product.ports() if isinstance(port, SqlPort)]
+    server = SqlPort.listen(served, Endpoint())
+    login = Login(who.id, "films", lambda: who, {"snapshot": ref, "purpose": purpose})
+    server.doorkeeper = SimpleNamespace(admit=lambda *_: login)
+    try:
+        with psycopg.connect(
+            host="127.0.0.1", port=server.port, user=who.id, autocommit=True
+        ) as found:
+            yield found
+    except psycopg.Error as error:
+        raise AccessError(str(error)) from error
+    finally:
+        server.close()
+
+
+class TestSql(OutputPortTests):
+    port = "sql"
+
+    def read(self, product, who, ref):
+        with sql(product, who, ref) as client:
+            found = client.execute("SELECT * FROM films ORDER BY id", binary=True)
+            names = [column.name for column in found.description]
+            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    def pieces(self, product, who):
+        with sql(product, who) as client:
+            yield from client.cursor().stream("SELECT * FROM films")
 
 
 class TestFilesAsCsv(OutputPortTests):
