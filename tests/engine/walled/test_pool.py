@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -376,7 +375,7 @@ def test_memory_is_bounded_and_the_error_says_so(workers, sql, memory):
 
 def test_a_worker_has_no_way_out(workers, tmp_path):
     """No secret in its surroundings, no network of the machine, no descriptor but its own socket."""
-    os.environ["POLYPORT_TEST_SECRET"] = "CANARY"  # noqa: S105
+    os.environ["POLYPORT_TEST_SECRET"] = "CANARY"
     try:
         worker = workers.lend(ONE)
     finally:

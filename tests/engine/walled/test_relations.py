@@ -17,7 +17,7 @@ from polyport.model import Files, Query, Relation
 
 TEXTS = st.text() | st.text("'\"$\\\0;-/*\n$x")
 ZONES = st.sampled_from((None, dt.UTC, dt.timezone(dt.timedelta(hours=5, minutes=30))))
-YEARS = {"min_value": dt.datetime(1, 1, 2), "max_value": dt.datetime(9999, 12, 30)}  # noqa: DTZ001
+YEARS = {"min_value": dt.datetime(1, 1, 2), "max_value": dt.datetime(9999, 12, 30)}
 VALUES = (
     st.none()
     | st.booleans()
