@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from polyport.ports.contract_view import through, visible
 from polyport.ports.output import Listening, Served
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from polyport.model import Principal
     from polyport.ports.management import ManagementContext
     from polyport.ports.output import OutputPort
+
+
+_ANY = ("0.0.0.0", "[::]")  # noqa: S104 - told apart, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,13 @@ class Sight:
         """The address of an output port, without a slash at its end."""
         if isinstance(port, Served):
             return self.base + port.mount
-        return self.context.addresses[port.context.spec.type]
+        address = self.context.addresses[port.context.spec.type]
+        scheme, _, place = address.partition("://")
+        host, _, number = place.rpartition(":")
+        if host in _ANY:  # listened for everywhere: whoever asks has found the node by a name
+            asked = urlsplit(self.origin).hostname or host
+            return f"{scheme}://{f'[{asked}]' if ':' in asked else asked}:{number}"
+        return address
 
     def term(self, name: str) -> str:
         """The address of a term of the glossary."""
