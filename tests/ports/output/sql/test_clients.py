@@ -1,0 +1,235 @@
+"""Clients that know nothing of Polyport, unmodified: each as its own documentation has it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+JDBC = Path("/usr/share/java/postgresql.jar")
+ODBC = "psqlodbcw.so"
+NODE_MODULES = "POLYPORT_NODE_MODULES"
+"""A folder with the npm package `pg`."""
+OLD_DUCKDB = "POLYPORT_DUCKDB_1_5"
+"""A Python with duckdb 1.5.5 and duckdb-extension-postgres-scanner: the extension does not load into DuckDB 2."""
+
+
+def program(name: str) -> str:
+    return shutil.which(name) or pytest.skip(f"{name} is not installed")
+
+
+def run(*command: object, **environment: str) -> str:
+    ran = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    return ran.stdout
+
+
+def test_psql_describes_and_copies(served, tmp_path):
+    told = run(program("psql"), "-X", served.dsn(), "-c", r"\d+ films", "-c", r"\dt")
+    for line in ("id       | bigint", "not null", "The number.", '"films_pkey" PRIMARY KEY', "people | table"):
+        assert line in told
+    target = tmp_path / "films.csv"
+    run("psql", "-X", served.dsn(), "-c", rf"\copy (SELECT id, title FROM films ORDER BY id LIMIT 7) TO '{target}' csv header")
+    assert target.read_text() == "id,title\n" + "".join(f"{n},film {n}\n" for n in range(1, 7)) + "7,\n"
+
+
+def test_the_port_s_own_line_runs_when_pasted(served):
+    from polyport.ports.output.sql import SqlPort
+
+    program("psql")
+    port = next(p for p in served.product.ports() if isinstance(p, SqlPort))
+    line = port.client_line(f"postgresql://127.0.0.1:{served.port}", "films")
+    ran = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=300)
+    assert "(3 rows)" in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("name", ["psycopg", "adbc"])
+def test_the_port_s_own_snippets_run_when_pasted(served, name, capsys):
+    from polyport.ports.output.sql import SqlPort
+
+    pytest.importorskip({"psycopg": "psycopg", "adbc": "adbc_driver_postgresql"}[name])
+    port = next(p for p in served.product.ports() if isinstance(p, SqlPort))
+    exec(port.snippets(f"postgresql://127.0.0.1:{served.port}", "films")[name], {})  # noqa: S102
+    assert "film" in capsys.readouterr().out
+
+
+def test_asyncpg(served):
+    asyncpg = pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+
+    async def talk():
+        client = await asyncpg.connect(
+            host="127.0.0.1", port=served.port, user="owner", database="cinema"
+        )
+        try:
+            sql = "SELECT * FROM films WHERE year > $1 AND released >= $2 AND studio = $3 ORDER BY id LIMIT 2"
+            found = await client.fetch(sql, 1980, date(1990, 1, 1), "MGM")
+            assert found[0]["cost"] == Decimal(found[0]["id"] * 37) / 100
+            assert found[0]["updated"].tzinfo is not None
+            async with client.transaction():
+                ids = [row["id"] async for row in client.cursor("SELECT id FROM films ORDER BY id", prefetch=700)]
+            assert ids == list(range(1, 5001))
+            lists = await client.fetchrow("SELECT [1, NULL, 3] AS a, ['x', 'y z'] AS b, {'k': 1} AS c")
+            assert (lists["a"], lists["b"], json.loads(lists["c"])) == ([1, None, 3], ["x", "y z"], {"k": 1})
+            with pytest.raises(asyncpg.exceptions.UndefinedTableError):
+                await client.fetch("SELECT * FROM nothing")
+            await client.reset()
+        finally:
+            await client.close()
+
+    asyncio.run(asyncio.wait_for(talk(), 120))
+
+
+@pytest.fixture
+def engine(served):
+    sa = pytest.importorskip("sqlalchemy")
+    pytest.importorskip("psycopg")
+    found = sa.create_engine(f"postgresql+psycopg://owner@127.0.0.1:{served.port}/cinema")
+    yield found
+    found.dispose()
+
+
+def test_sqlalchemy_reflects_and_asks(engine):
+    sa = pytest.importorskip("sqlalchemy")
+    seen = sa.inspect(engine)
+    assert seen.get_pk_constraint("films", schema="cinema")["constrained_columns"] == ["id"]
+    table = sa.Table("films", sa.MetaData(), autoload_with=engine, schema="cinema")
+    assert isinstance(table.c.cost.type, sa.NUMERIC)
+    with engine.connect() as client:
+        query = sa.select(table.c.studio, sa.func.count()).where(table.c.released >= date(1990, 1, 1))
+        found = client.execute(query.group_by(table.c.studio).order_by(table.c.studio)).all()
+    assert [row[0] for row in found] == ["Fox", "MGM", "Sony"]
+
+
+def test_pandas(engine):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    found = pandas.read_sql("SELECT id, rating FROM films ORDER BY id LIMIT 3", engine)
+    assert found["rating"].tolist() == [1 / 7, 2 / 7, 3 / 7]
+
+
+def test_polars(engine):
+    polars = pytest.importorskip("polars", reason="polars is not installed")
+    found = polars.read_database("SELECT studio, count(*) AS n FROM films GROUP BY 1 ORDER BY 1", engine)
+    assert found["n"].sum() == 5000
+
+
+def test_adbc(served):
+    adbc = pytest.importorskip("adbc_driver_postgresql.dbapi", reason="adbc-driver-postgresql is not installed")
+    with adbc.connect(f"postgresql://owner@127.0.0.1:{served.port}/cinema") as client, client.cursor() as cursor:
+        cursor.execute("SELECT id, title, year, rating, released, updated, seen FROM films ORDER BY id")
+        found = cursor.fetch_arrow_table()
+    assert found.num_rows == 5000
+    assert found.slice(0, 1).to_pylist()[0] == {
+        "id": 1, "title": "film 1", "year": 1971, "rating": 1 / 7, "released": date(1990, 1, 2),
+        "updated": datetime(2020, 1, 1, 0, 0, 1, 1, UTC), "seen": False,
+    }  # fmt: skip
+
+
+NODE = """
+const { Client } = require('pg');
+(async () => {
+  const client = new Client({ host: '127.0.0.1', port: Number(process.env.PORT), user: 'owner', database: 'cinema' });
+  await client.connect();
+  const found = await client.query('SELECT id, title, cost, seen FROM films WHERE id = $1', [1]);
+  const many = await client.query({ name: 'kept', text: 'SELECT count(*)::int AS n FROM films WHERE studio = $1', values: ['Fox'] });
+  console.log(JSON.stringify([found.rows[0], many.rows[0].n]));
+  await client.end();
+})().catch((e) => { console.error(e); process.exit(1); });
+"""
+
+
+def test_node_pg(served, tmp_path):
+    node, modules = program("node"), os.environ.get(NODE_MODULES, "")
+    if not (Path(modules) / "pg").is_dir():
+        pytest.skip(f"{NODE_MODULES} names no folder with the npm package pg")
+    script = tmp_path / "ask.js"
+    script.write_text(NODE)
+    found = json.loads(run(node, script, PORT=str(served.port), NODE_PATH=modules))
+    assert found == [{"id": "1", "title": "film 1", "cost": "0.37", "seen": False}, 1666]
+
+
+JAVA = """
+import java.sql.*;
+public class Ask {
+  public static void main(String[] a) throws Exception {
+    try (Connection c = DriverManager.getConnection("jdbc:postgresql://127.0.0.1:" + a[0] + "/cinema?user=owner")) {
+      DatabaseMetaData m = c.getMetaData();
+      try (ResultSet r = m.getTables(null, "cinema", "%", new String[] {"TABLE"})) {
+        while (r.next()) System.out.println("table " + r.getString("TABLE_NAME"));
+      }
+      try (ResultSet r = m.getColumns(null, "cinema", "films", "%")) {
+        while (r.next()) System.out.println(r.getString("COLUMN_NAME") + " " + r.getString("TYPE_NAME"));
+      }
+      try (ResultSet r = m.getPrimaryKeys(null, "cinema", "films")) {
+        while (r.next()) System.out.println("key " + r.getString("COLUMN_NAME"));
+      }
+      c.setAutoCommit(false);
+      try (PreparedStatement p = c.prepareStatement("SELECT id, cost, released FROM films WHERE released >= ? AND year > ? ORDER BY id")) {
+        p.setFetchSize(50);
+        p.setDate(1, Date.valueOf("1990-01-03"));
+        p.setInt(2, 1970);
+        int rows = 0;
+        for (int turn = 0; turn < 7; turn++) {
+          rows = 0;
+          try (ResultSet r = p.executeQuery()) { while (r.next()) { if (rows++ == 0) System.out.println(r.getBigDecimal(2) + " " + r.getDate(3)); } }
+        }
+        System.out.println("rows " + rows);
+      }
+      c.commit();
+    }
+  }
+}
+"""
+
+
+def test_pgjdbc(served, tmp_path):
+    java = program("java")
+    if not JDBC.is_file():
+        pytest.skip("Debian's libpostgresql-jdbc-java is not installed")
+    source = tmp_path / "Ask.java"
+    source.write_text(JAVA)
+    told = run(java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC, source, served.port)
+    for line in ("table films", "table people", "id int8", "cost numeric", "key id", "0.74 1990-01-03", "rows 4899"):
+        assert line in told
+
+
+def test_psqlodbc(served):
+    isql = program("isql")
+    driver = next((p for p in Path("/usr/lib").glob(f"*/odbc/{ODBC}")), None)
+    if driver is None:
+        pytest.skip("Debian's odbc-postgresql is not installed")
+    place = f"Driver={driver};Server=127.0.0.1;Port={served.port};Uid=owner;Database=cinema;SSLmode=disable"
+    asked = subprocess.run(
+        [isql, "-b", "-v", "-k", place], capture_output=True, text=True, timeout=300,
+        input="SELECT id, title, cost, released FROM films ORDER BY id LIMIT 1\nSELECT count(*) FROM films WHERE seen\n",
+    )  # fmt: skip
+    assert "0.37" in asked.stdout, asked.stdout + asked.stderr
+    assert "2500" in asked.stdout
+
+
+DUCKDB = """
+import duckdb, sys, duckdb_extensions
+duckdb_extensions.import_extension("postgres_scanner")
+con = duckdb.connect()
+con.load_extension("postgres_scanner")
+con.execute(f"ATTACH 'host=127.0.0.1 port={sys.argv[1]} user=owner dbname=cinema' AS p (TYPE postgres, READ_ONLY)")
+print(con.execute("SELECT count(*), sum(cost), min(title), max(released) FROM p.cinema.films").fetchall())
+print([row[2] for row in con.execute("SHOW ALL TABLES").fetchall()])
+"""
+
+
+def test_duckdb_s_postgres_extension(served):
+    python = os.environ.get(OLD_DUCKDB, "")
+    if not python:
+        pytest.skip(f"{OLD_DUCKDB} names no Python with duckdb 1.5.5 and duckdb-extension-postgres-scanner")
+    told = run(python, "-c", DUCKDB, served.port)
+    assert "(5000, Decimal(" in told
+    assert "films" in told
