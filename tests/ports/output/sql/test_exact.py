@@ -109,23 +109,25 @@ def rows(messages):
     return [body for kind, body in messages if kind in (b"D", b"d", b"H")]
 
 
-def kind(messages):
-    """OID and size of the first column."""
+def kinds(messages):
+    """OID and size of each column."""
     body = next(body for kind, body in messages if kind == b"T")
-    end = body.index(b"\0", 2)
-    return body[end + 7 : end + 13]
+    found, at = [], 2
+    while at < len(body):
+        at = body.index(b"\0", at) + 7
+        found.append(body[at : at + 6])
+        at += 12
+    return found
 
 
 @pytest.mark.parametrize("binary", [0, 1], ids=["text", "binary"])
 def test_values_and_types_are_the_same(both, binary):
-    for start in range(0, len(VALUES), 20):
-        sql = "SELECT " + ", ".join(f"{v} AS v{n}" for n, v in enumerate(VALUES[start : start + 20]))
+    for start in range(0, len(VALUES), 50):
+        sql = "SELECT " + ", ".join(f"{v} AS v{n}" for n, v in enumerate(VALUES[start : start + 50]))
         asked = (parse(sql), bind(results=(binary,)), framed(b"D", b"P\0"), execute(), framed(b"S"))
         ours, theirs = (each.ask(*asked) for each in both)
         assert rows(ours) == rows(theirs), sql
-    for value in VALUES:
-        ours, theirs = (each.ask(parse(f"SELECT {value} AS v"), bind(), framed(b"D", b"P\0"), framed(b"S")) for each in both)
-        assert kind(ours) == kind(theirs), value
+        assert kinds(ours) == kinds(theirs), sql
 
 
 @pytest.mark.parametrize("zone", ["Europe/Warsaw", "America/St_Johns", "Asia/Kathmandu"])

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import ssl
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -172,7 +172,8 @@ def test_what_is_sent_before_tls_is_not_taken_for_what_is_in_it(folder, certific
     with listening(folder, certificate) as (server, _), Wire(server.port) as wire:
         wire.send(struct.pack("!ii", 8, 80877103), startup(user="owner"))
         assert wire.source.read(1) == b"S"
-        assert b"Z" not in kinds(wire.until()).encode()
+        with suppress(ConnectionResetError):
+            assert "Z" not in kinds(wire.until())
 
 
 class Issuers:
@@ -181,14 +182,14 @@ class Issuers:
 
         if token != "a.good.token":
             raise AuthenticationError("the token is not accepted")
-        return ANALYST
+        return Principal("tom", frozenset({"analyst"}))
 
 
 def test_a_token_is_a_password_of_its_own_principal_only(folder):
     with listening(folder, issuers=Issuers()) as (server, _):
-        with psycopg.connect(dsn(server, "a.good.token")) as client:
+        with psycopg.connect(dsn(server, "a.good.token", user="tom")) as client:
             assert client.execute("SELECT 1").fetchone() == (1,)
-        for user, token in (("ann", "a.bad.token"), ("eve", "a.good.token")):
+        for user, token in (("tom", "a.bad.token"), ("eve", "a.good.token")):
             with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
                 psycopg.connect(dsn(server, token, user=user))
 
