@@ -35,11 +35,26 @@ def run(*command: object, **environment: str) -> str:
 
 def test_psql_describes_and_copies(served, tmp_path):
     told = run(program("psql"), "-X", served.dsn(), "-c", r"\d+ films", "-c", r"\dt")
-    for line in ("id       | bigint", "not null", "The number.", '"films_pkey" PRIMARY KEY', "people | table"):
+    for line in (
+        "id       | bigint",
+        "not null",
+        "The number.",
+        '"films_pkey" PRIMARY KEY',
+        "people | table",
+    ):
         assert line in told
     target = tmp_path / "films.csv"
-    run("psql", "-X", served.dsn(), "-c", rf"\copy (SELECT id, title FROM films ORDER BY id LIMIT 7) TO '{target}' csv header")
-    assert target.read_text() == "id,title\n" + "".join(f"{n},film {n}\n" for n in range(1, 7)) + "7,\n"
+    run(
+        "psql",
+        "-X",
+        served.dsn(),
+        "-c",
+        rf"\copy (SELECT id, title FROM films ORDER BY id LIMIT 7) TO '{target}' csv header",
+    )
+    assert (
+        target.read_text()
+        == "id,title\n" + "".join(f"{n},film {n}\n" for n in range(1, 7)) + "7,\n"
+    )
 
 
 def test_the_port_s_own_line_runs_when_pasted(served):
@@ -58,7 +73,7 @@ def test_the_port_s_own_snippets_run_when_pasted(served, name, capsys):
 
     pytest.importorskip({"psycopg": "psycopg", "adbc": "adbc_driver_postgresql"}[name])
     port = next(p for p in served.product.ports() if isinstance(p, SqlPort))
-    exec(port.snippets(f"postgresql://127.0.0.1:{served.port}", "films")[name], {})  # noqa: S102
+    exec(port.snippets(f"postgresql://127.0.0.1:{served.port}", "films")[name], {})
     assert "film" in capsys.readouterr().out
 
 
@@ -75,10 +90,19 @@ def test_asyncpg(served):
             assert found[0]["cost"] == Decimal(found[0]["id"] * 37) / 100
             assert found[0]["updated"].tzinfo is not None
             async with client.transaction():
-                ids = [row["id"] async for row in client.cursor("SELECT id FROM films ORDER BY id", prefetch=700)]
+                ids = [
+                    row["id"]
+                    async for row in client.cursor("SELECT id FROM films ORDER BY id", prefetch=700)
+                ]
             assert ids == list(range(1, 5001))
-            lists = await client.fetchrow("SELECT [1, NULL, 3] AS a, ['x', 'y z'] AS b, {'k': 1} AS c")
-            assert (lists["a"], lists["b"], json.loads(lists["c"])) == ([1, None, 3], ["x", "y z"], {"k": 1})
+            lists = await client.fetchrow(
+                "SELECT [1, NULL, 3] AS a, ['x', 'y z'] AS b, {'k': 1} AS c"
+            )
+            assert (lists["a"], lists["b"], json.loads(lists["c"])) == (
+                [1, None, 3],
+                ["x", "y z"],
+                {"k": 1},
+            )
             with pytest.raises(asyncpg.exceptions.UndefinedTableError):
                 await client.fetch("SELECT * FROM nothing")
             await client.reset()
@@ -104,7 +128,9 @@ def test_sqlalchemy_reflects_and_asks(engine):
     table = sa.Table("films", sa.MetaData(), autoload_with=engine, schema="cinema")
     assert isinstance(table.c.cost.type, sa.NUMERIC)
     with engine.connect() as client:
-        query = sa.select(table.c.studio, sa.func.count()).where(table.c.released >= date(1990, 1, 1))
+        query = sa.select(table.c.studio, sa.func.count()).where(
+            table.c.released >= date(1990, 1, 1)
+        )
         found = client.execute(query.group_by(table.c.studio).order_by(table.c.studio)).all()
     assert [row[0] for row in found] == ["Fox", "MGM", "Sony"]
 
@@ -117,14 +143,23 @@ def test_pandas(engine):
 
 def test_polars(engine):
     polars = pytest.importorskip("polars", reason="polars is not installed")
-    found = polars.read_database("SELECT studio, count(*) AS n FROM films GROUP BY 1 ORDER BY 1", engine)
+    found = polars.read_database(
+        "SELECT studio, count(*) AS n FROM films GROUP BY 1 ORDER BY 1", engine
+    )
     assert found["n"].sum() == 5000
 
 
 def test_adbc(served):
-    adbc = pytest.importorskip("adbc_driver_postgresql.dbapi", reason="adbc-driver-postgresql is not installed")
-    with adbc.connect(f"postgresql://owner@127.0.0.1:{served.port}/cinema") as client, client.cursor() as cursor:
-        cursor.execute("SELECT id, title, year, rating, released, updated, seen FROM films ORDER BY id")
+    adbc = pytest.importorskip(
+        "adbc_driver_postgresql.dbapi", reason="adbc-driver-postgresql is not installed"
+    )
+    with (
+        adbc.connect(f"postgresql://owner@127.0.0.1:{served.port}/cinema") as client,
+        client.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT id, title, year, rating, released, updated, seen FROM films ORDER BY id"
+        )
         found = cursor.fetch_arrow_table()
     assert found.num_rows == 5000
     assert found.slice(0, 1).to_pylist()[0] == {
@@ -197,7 +232,15 @@ def test_pgjdbc(served, tmp_path):
     source = tmp_path / "Ask.java"
     source.write_text(JAVA)
     told = run(java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC, source, served.port)
-    for line in ("table films", "table people", "id int8", "cost numeric", "key id", "0.74 1990-01-03", "rows 4899"):
+    for line in (
+        "table films",
+        "table people",
+        "id int8",
+        "cost numeric",
+        "key id",
+        "0.74 1990-01-03",
+        "rows 4899",
+    ):
         assert line in told
 
 
@@ -230,7 +273,9 @@ print([row[2] for row in con.execute("SHOW ALL TABLES").fetchall()])
 def test_duckdb_s_postgres_extension(served):
     python = os.environ.get(OLD_DUCKDB, "")
     if not python:
-        pytest.skip(f"{OLD_DUCKDB} names no Python with duckdb 1.5.5 and duckdb-extension-postgres-scanner")
+        pytest.skip(
+            f"{OLD_DUCKDB} names no Python with duckdb 1.5.5 and duckdb-extension-postgres-scanner"
+        )
     told = run(python, "-c", DUCKDB, served.port)
     assert "(5000, Decimal(" in told
     assert "films" in told

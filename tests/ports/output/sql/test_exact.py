@@ -13,17 +13,23 @@ from polyport.ports.output.sql.catalogue.programs import find, unprivileged
 from .wire_client import Wire, bind, execute, framed, parse
 
 FLOATS = (
-    "1e14 1e15 1e16 123456789012345 1234567890123456 0.0001 0.00001 0.000123456 1.5e300 -1e-300 5e-324 100000 1e7 "
-    "1.7976931348623157e308 12345678 0.1 1 -0 3.14159 1e22 1e6 999999999999999 0 NaN Infinity -Infinity"
-).split()
-SINGLES = "1 0.1 1e5 1e6 123456 1234567 12345678 1e-4 1e-5 3.4028235e38 1e-45 NaN Infinity 0.33333334 999999".split()
+    "1e14", "1e15", "1e16", "123456789012345", "1234567890123456", "0.0001", "0.00001", "0.000123456",
+    "1.5e300", "-1e-300", "5e-324", "100000", "1e7", "1.7976931348623157e308", "12345678", "0.1", "1", "-0",
+    "3.14159", "1e22", "1e6", "999999999999999", "0", "NaN", "Infinity", "-Infinity",
+)  # fmt: skip
+SINGLES = (
+    "1", "0.1", "1e5", "1e6", "123456", "1234567", "12345678", "1e-4", "1e-5", "3.4028235e38", "1e-45",
+    "NaN", "Infinity", "0.33333334", "999999",
+)  # fmt: skip
 NUMERICS = [
     ("0", "10,2"), ("0.5", "10,2"), ("-0.01", "10,2"), ("123456789.12", "12,2"), ("10000", "10,0"), ("9999", "4,0"),
     ("100000000", "18,0"), ("0.00000001", "18,8"), ("12345678901234.5678", "18,4"), ("-99999999.99", "10,2"),
     ("1", "38,10"), ("12345678901234567890123456.1234567890", "38,10"), ("0.0000000001", "38,10"), ("0", "38,0"),
     ("0.0001", "5,4"), ("0.00001", "6,5"), ("1.10", "5,2"),
 ]  # fmt: skip
-DATES = "2020-02-29 0001-01-01 9999-12-31 1969-12-31 infinity -infinity 1582-10-15".split()
+DATES = (
+    "2020-02-29", "0001-01-01", "9999-12-31", "1969-12-31", "infinity", "-infinity", "1582-10-15",
+)  # fmt: skip
 STAMPS = (
     "2020-02-29 01:02:03", "2020-01-01 00:00:00.5", "1969-12-31 23:59:59.999999", "0001-01-01 00:00:00", "infinity",
     "-infinity", "9999-12-31 23:59:59.000001",
@@ -68,8 +74,22 @@ def real(tmp_path_factory):
         for above in home.parents[:2]:
             above.chmod(0o755)
     port = 20_000 + os.getpid() % 10_000
-    made = ["initdb", "-D", home / "data", "-A", "trust", "-U", "owner", "-E", "UTF8", "--locale=C", "--no-sync"]
-    subprocess.run([programs.bin / made[0], *made[1:]], check=True, capture_output=True, cwd=home, **as_user)
+    made = [
+        "initdb",
+        "-D",
+        home / "data",
+        "-A",
+        "trust",
+        "-U",
+        "owner",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]
+    subprocess.run(
+        [programs.bin / made[0], *made[1:]], check=True, capture_output=True, cwd=home, **as_user
+    )
     settings = f"port={port}\nunix_socket_directories='{home}'\nfsync=off\ntimezone='UTC'\n"
     with (home / "data" / "postgresql.conf").open("a") as file:
         file.write(settings)
@@ -123,7 +143,9 @@ def kinds(messages):
 @pytest.mark.parametrize("binary", [0, 1], ids=["text", "binary"])
 def test_values_and_types_are_the_same(both, binary):
     for start in range(0, len(VALUES), 50):
-        sql = "SELECT " + ", ".join(f"{v} AS v{n}" for n, v in enumerate(VALUES[start : start + 50]))
+        sql = "SELECT " + ", ".join(
+            f"{v} AS v{n}" for n, v in enumerate(VALUES[start : start + 50])
+        )
         asked = (parse(sql), bind(results=(binary,)), framed(b"D", b"P\0"), execute(), framed(b"S"))
         ours, theirs = (each.ask(*asked) for each in both)
         assert rows(ours) == rows(theirs), sql
@@ -132,7 +154,12 @@ def test_values_and_types_are_the_same(both, binary):
 
 @pytest.mark.parametrize("zone", ["Europe/Warsaw", "America/St_Johns", "Asia/Kathmandu"])
 def test_instants_are_told_in_the_zone_that_is_set(both, zone):
-    moments = ("2020-02-29 01:02:03+00", "2020-07-01 00:00:00.5+00", "1900-01-01 00:00:00+00", "infinity")
+    moments = (
+        "2020-02-29 01:02:03+00",
+        "2020-07-01 00:00:00.5+00",
+        "1900-01-01 00:00:00+00",
+        "infinity",
+    )
     sql = "SELECT " + ", ".join(f"'{m}'::timestamptz AS v{n}" for n, m in enumerate(moments))
     found = []
     for each in both:

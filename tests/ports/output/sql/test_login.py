@@ -71,10 +71,12 @@ def test_the_older_secret_of_a_rotation_works_in_its_grace(folder):
 
 
 def test_without_the_local_owner_the_owner_needs_a_key(folder):
-    with listening(folder) as (server, _):
-        with Wire(server.port, user="owner", database="cinema") as wire:
-            assert kinds(wire.greeting)[:1] == "R"
-            assert wire.greeting[0][1][:4] == struct.pack("!i", 10)
+    with (
+        listening(folder) as (server, _),
+        Wire(server.port, user="owner", database="cinema") as wire,
+    ):
+        assert kinds(wire.greeting)[:1] == "R"
+        assert wire.greeting[0][1][:4] == struct.pack("!i", 10)
 
 
 def test_nobody_but_the_owner_previews(folder):
@@ -96,11 +98,15 @@ def scram(wire, user, password, *, header="n,,", mechanism="SCRAM-SHA-256", boun
         return offered, (kind, body), None
     server_first = body[4:].decode()
     parts = dict(p.split("=", 1) for p in server_first.split(","))
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(parts["s"]), int(parts["i"]))
+    salted = hashlib.pbkdf2_hmac(
+        "sha256", password.encode(), base64.b64decode(parts["s"]), int(parts["i"])
+    )
     key = hmac.digest(salted, b"Client Key", "sha256")
     channel = base64.b64encode(header.encode() + bound).decode()
     without = f"c={channel},r={parts['r']}"
-    signature = hmac.digest(hashlib.sha256(key).digest(), f"{first},{server_first},{without}".encode(), "sha256")
+    signature = hmac.digest(
+        hashlib.sha256(key).digest(), f"{first},{server_first},{without}".encode(), "sha256"
+    )
     proof = base64.b64encode(bytes(a ^ b for a, b in zip(key, signature, strict=True))).decode()
     final = f"{without},p={proof}"
     wire.send(framed(b"p", (change(final) if change else final).encode()))

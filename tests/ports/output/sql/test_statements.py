@@ -69,7 +69,7 @@ def test_quoted_texts_stay_whole(texts):
         ("SHOW polyport.role", c.Setting("show", "polyport.role")),
         ("SET search_path TO a", c.Select()),
         ("SET TRANSACTION READ ONLY", c.Ignored("SET")),
-        ("DECLARE \"C\" BINARY INSENSITIVE NO SCROLL CURSOR WITH HOLD FOR SELECT 1", c.Declare("C", "SELECT 1", binary=True, hold=True)),
+        ('DECLARE "C" BINARY INSENSITIVE NO SCROLL CURSOR WITH HOLD FOR SELECT 1', c.Declare("C", "SELECT 1", binary=True, hold=True)),
         ("FETCH c", c.Fetch("c", 1)),
         ("fetch forward all from c", c.Fetch("c", c.ALL)),
         ("FETCH 7 IN c", c.Fetch("c", 7)),

@@ -54,7 +54,9 @@ def split(parts, count):
 def test_binary_is_read_as_it_was_written(data, name, cut):
     array = values(data, name)[cut:]
     kind = pg_type(name)
-    found = [decode.value(raw, kind.oid, 1) for raw in split(binaries.field(array, kind), len(array))]
+    found = [
+        decode.value(raw, kind.oid, 1) for raw in split(binaries.field(array, kind), len(array))
+    ]
     assert found == array.to_pylist()
 
 
@@ -62,17 +64,24 @@ def test_binary_is_read_as_it_was_written(data, name, cut):
 def test_text_is_read_as_it_was_written(data, name, cut):
     array = values(data, name)[cut:]
     kind = pg_type(name)
-    found = [None if t is None else decode.from_text(t, kind.oid) for t in texts.text(array, kind).to_pylist()]
+    found = [
+        None if t is None else decode.from_text(t, kind.oid)
+        for t in texts.text(array, kind).to_pylist()
+    ]
     assert found == array.to_pylist()
 
 
 @given(st.data(), st.sampled_from(NAMES), st.integers(0, 1))
 def test_arrays_are_read_as_they_were_written(data, name, form):
     arrow, strategy = KINDS[name]
-    lists = data.draw(st.lists(st.none() | st.lists(st.none() | strategy, max_size=4), min_size=1, max_size=4))
+    lists = data.draw(
+        st.lists(st.none() | st.lists(st.none() | strategy, max_size=4), min_size=1, max_size=4)
+    )
     array, kind = pa.array(lists, pa.list_(arrow)), pg_type(f"{name}[]")
     if form:
-        found = [decode.value(raw, kind.oid, 1) for raw in split(binaries.field(array, kind), len(array))]
+        found = [
+            decode.value(raw, kind.oid, 1) for raw in split(binaries.field(array, kind), len(array))
+        ]
     else:
         shown = texts.text(array, kind).to_pylist()
         found = [None if t is None else decode.from_text(t, kind.oid) for t in shown]
@@ -82,7 +91,9 @@ def test_arrays_are_read_as_they_were_written(data, name, form):
 @given(st.lists(st.decimals(-(10**9), 10**9, places=2), min_size=1), st.integers(2, 18))
 def test_all_rows_at_once_are_as_one_by_one(numbers, scale):
     scale = min(scale, 8)
-    array = pa.array([Decimal(n).quantize(Decimal(1).scaleb(-scale)) for n in numbers], pa.decimal128(18, scale))
+    array = pa.array(
+        [Decimal(n).quantize(Decimal(1).scaleb(-scale)) for n in numbers], pa.decimal128(18, scale)
+    )
     at_once = split(numerics.field(array), len(array))
     assert at_once == [numerics.number(f"{value:f}") for value in array.to_pylist()]
 
@@ -100,7 +111,12 @@ def test_days_of_all_years(day):
 
 @pytest.mark.parametrize(
     ("day", "shown"),
-    [(-719_163, "0001-12-31 BC"), (2_932_897, "10000-01-01"), (2**31 - 1, "infinity"), (-(2**31) + 1, "-infinity")],
+    [
+        (-719_163, "0001-12-31 BC"),
+        (2_932_897, "10000-01-01"),
+        (2**31 - 1, "infinity"),
+        (-(2**31) + 1, "-infinity"),
+    ],
 )
 def test_days_out_of_the_ordinary(day, shown):
     array = pa.array([0, day], pa.int32()).cast(pa.date32())
