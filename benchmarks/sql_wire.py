@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.build import prepare
-from benchmarks.rest import cpu
 
 ROWS = int(os.environ.get("ROWS", "10_000_000"))
 PORTS = {"ours": 18432, "postgres": 18433}
@@ -242,23 +241,40 @@ def crowd(port: int) -> float:
     return taken
 
 
-def peak(pid: int) -> int:
-    """The most memory that the process and its children hold, MiB."""
-    found = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
+def tree(pid: int) -> list[int]:
+    """The process and all that it started."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                found += map(int, children.read_text().split())
+            except OSError:
+                continue
+    return found
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU of the process and all that it started, those that have ended too."""
+    ticks = 0
+    for each in tree(pid):
         try:
-            said = dict(
-                line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line
-            )
+            fields = Path(f"/proc/{each}/stat").read_text("ascii").rsplit(")", 1)[1].split()
         except OSError:
             continue
-        if str(pid) in (said["Pid"], said["PPid"]) and "VmHWM" in said:
-            found = max(found, int(said["VmHWM"].split()[0]))
-    return found // 1024
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def peak(pid: int) -> int:
+    """The most memory that the process has held, MiB."""
+    said = Path(f"/proc/{pid}/status").read_text()
+    return (
+        next(int(line.split()[1]) for line in said.splitlines() if line.startswith("VmHWM")) // 1024
+    )
 
 
 def compare(ours: int, real: int | None) -> None:
-    """A line a workload."""
+    """A line a workload: medians of the rounds."""
     before = peak(ours)
     works = {
         f"simple query, {ROWS:,} x 10": lambda port: timed(port, ALL),
@@ -266,21 +282,29 @@ def compare(ours: int, real: int | None) -> None:
         "SELECT 1 (ms)": latency,
         f"{CLIENTS} clients, {EACH} small aggregates each": crowd,
     }
+    processes = {"ours": ours, "postgres": real}
     for name, work in works.items():
-        found: dict[str, list[float]] = {who: [] for who in PORTS}
-        used = cpu(ours)
+        times: dict[str, list[float]] = {who: [] for who in PORTS}
+        used: dict[str, list[float]] = {who: [] for who in PORTS}
         for _ in range(ROUNDS):
             for who, port in PORTS.items():
-                if who == "ours" or real is not None:
-                    found[who].append(work(port))
-        used = (cpu(ours) - used) / ROUNDS
-        mine = statistics.median(found["ours"])
-        text = f"sql_wire {name}: ours {mine:.2f}, {used:.1f} s CPU of the port"
-        if real is not None:
-            peer = statistics.median(found["postgres"])
-            text += f"; PostgreSQL {peer:.2f}; ours is {mine / peer:.2f}x its time"
-        print(text, flush=True)
-    print(f"sql_wire memory: {before} MiB before, {peak(ours)} MiB at most", flush=True)
+                pid = processes[who]
+                if pid is not None:
+                    start = cpu(pid)
+                    times[who].append(work(port))
+                    used[who].append(cpu(pid) - start)
+        show(name, times, used)
+    print(f"sql_wire memory of the port: {before} MiB before, {peak(ours)} MiB at most", flush=True)
+
+
+def show(name: str, times: dict[str, list[float]], used: dict[str, list[float]]) -> None:
+    """One line."""
+    mine, cost = statistics.median(times["ours"]), statistics.median(used["ours"])
+    text = f"sql_wire {name}: ours {mine:.2f}, {cost:.2f} s CPU with its workers"
+    if times["postgres"]:
+        peer, theirs = statistics.median(times["postgres"]), statistics.median(used["postgres"])
+        text += f"; PostgreSQL {peer:.2f}, {theirs:.2f} s; ours is {mine / peer:.2f}x its time, {cost / max(theirs, 0.01):.2f}x its CPU"
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,8 @@ class Connection:
         sql = body.text()
         body.end()
         found = split(sql)
-        self.held.portals.pop("", None)
+        if old := self.held.portals.pop("", None):
+            old.close()
         if not found:
             self.transport.send(message(b"I"))
         try:

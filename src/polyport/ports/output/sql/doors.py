@@ -98,7 +98,7 @@ class Doors:
 
     def _tables(self, session: Session, context: OutputContext, view: View) -> Iterator[Table]:
         product = context.product
-        objects = {**{o.name: o for o in context.objects.values()}}
+        objects = context.objects
         for dataset in view.datasets:
             if dataset not in objects:
                 continue
@@ -106,7 +106,7 @@ class Doors:
                 product.id,
                 objects[dataset],
                 self._types(session, view, dataset),
-                product.purpose if hasattr(product, "purpose") else "",
+                product.purpose,
                 frozenset(view.masked(dataset)),
             )
 
