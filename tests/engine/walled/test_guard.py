@@ -350,8 +350,8 @@ def test_what_is_rewritten_is_checked_again(con):
     found = guard.check(
         con,
         """SELECT ''';' AS """
-         '""""'
-         """, "a"" ; b".* FROM t AS "a"" ; b" AT (VERSION => '1"; x')""",
+        '""""'
+        """, "a"" ; b".* FROM t AS "a"" ; b" AT (VERSION => '1"; x')""",
     )
     assert found.tables == [('t@1"; x',)]
     con.execute("""CREATE OR REPLACE TABLE "t@1""; x" AS SELECT 1 AS n""")

@@ -259,18 +259,11 @@ def test_psqlodbc(served):
 
 
 DUCKDB = """
-<<<<<<< HEAD
-import duckdb, sys, duckdb_extensions
-duckdb_extensions.import_extension("postgres_scanner")
-con = duckdb.connect()
-con.load_extension("postgres_scanner")
-=======
 import duckdb, sys, duckdb_extension_postgres_scanner
 from pathlib import Path
 (extension,) = Path(duckdb_extension_postgres_scanner.__file__).parent.rglob("*.duckdb_extension")
 con = duckdb.connect()
 con.execute(f"LOAD '{extension}'")
->>>>>>> wire
 con.execute(f"ATTACH 'host=127.0.0.1 port={sys.argv[1]} user=owner dbname=cinema' AS p (TYPE postgres, READ_ONLY)")
 print(con.execute("SELECT count(*), sum(cost), min(title), max(released) FROM p.cinema.films").fetchall())
 print([row[2] for row in con.execute("SHOW ALL TABLES").fetchall()])
