@@ -41,7 +41,7 @@ MORE = """
 
 def main() -> None:
     """Print each workload's ratio."""
-    folder = Path(tempfile.mkdtemp(prefix="polyport-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="polyport-wire-"))
     folder.chmod(0o755)
     try:
         product = folder / "product"

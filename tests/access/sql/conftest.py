@@ -69,6 +69,7 @@ PRODUCTS = {
           sheet: {type: files, path: inputs/films.csv}
           crew: {type: files, path: inputs/crew.csv}
         access:
+          agreements: optional
           roles:
             all: {}
             partner:
@@ -86,7 +87,7 @@ PRODUCTS = {
             masked:
               datasets:
                 films: {columns: [id, title, director], mask: {director: 'partial:1', title: 'prefix:2'}}
-        limits: {sql: {seconds: 20, memory: 256MB, spill: 512MB, workers: 4}}
+        limits: {rows_per_read: 3, sql: {seconds: 20, memory: 256MB, spill: 512MB, workers: 4}}
         """,
     "films/transform/films.sql": """
         SELECT id::BIGINT AS id, title, studio, director, released::DATE AS released,
@@ -115,6 +116,7 @@ PRODUCTS = {
           roles:
             all: {}
             partner: {rows: "stars >= 3", columns: [film, stars]}
+        limits: {rows_per_read: 1}
         """,
     "ratings/transform/ratings.sql": (
         "SELECT film::BIGINT AS film, stars::INTEGER AS stars, reviewer FROM sheet"

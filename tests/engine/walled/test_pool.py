@@ -324,7 +324,7 @@ def test_what_does_not_fit_spills_and_is_tidied_up(workers):
     watching.start()
     found = ask(
         worker,
-        "SELECT count(*) AS n, max(x) AS x FROM (SELECT x, row_number() OVER (ORDER BY h) r FROM (SELECT hash(range) h, range || repeat('x', 40) x FROM range(1500000)))",
+        "SELECT count(*) AS n, max(x) AS x, sum(r) FROM (SELECT x, row_number() OVER (ORDER BY h) r FROM (SELECT hash(range) h, range || repeat('x', 40) x FROM range(1500000)))",
     )
     over.set()
     watching.join()

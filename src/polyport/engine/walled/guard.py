@@ -110,7 +110,7 @@ def _checked(con: duckdb.DuckDBPyConnection, text: str, known: frozenset[str]) -
         guard.walk(statement, frozenset())
     found = guard.found
     found.names = naming.names(tree)
-    found.star |= bool(found.columns & guard.called)  # a table's name is its whole row
+    found.star |= bool(guard.ends & guard.called)  # a table's name is its whole row
     if guard.rewritten:
         rows = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()
         again = _checked(con, _one(con, rows[0][0]), known)  # what runs is what was checked
@@ -170,6 +170,8 @@ class _Guard:
     rewritten: bool = False
     called: set[str] = field(default_factory=set)
     """What tables are called in the statement, in lower case."""
+    ends: set[str] = field(default_factory=set)
+    """The last part of each name that is used as a column, in lower case."""
 
     def walk(self, node: Any, defined: frozenset[str]) -> None:
         if isinstance(node, list):
@@ -230,6 +232,8 @@ class _Guard:
                 self.found.star = True
             case "JOIN":
                 self.found.star |= node.get("ref_type") == "NATURAL"
+            case "COLUMN_REF":
+                self.ends.add(str(node["column_names"][-1]).lower())
         for key in ("column_names", "using_columns", "groups"):
             names = node.get(key)
             self.found.columns.update(str(n).lower() for n in names or () if isinstance(n, str))

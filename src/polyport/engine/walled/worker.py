@@ -302,7 +302,7 @@ def _sample(kind: str) -> object:
             if found
             else None
         )
-    except duckdb.Error:
+    except (duckdb.Error, TypeError):  # no type, or no text
         return None
 
 

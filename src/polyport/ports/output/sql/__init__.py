@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from shlex import quote as shell
 from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import quote
@@ -11,7 +10,7 @@ from polyport.expression import quote as identifier
 from polyport.model import OWNER
 from polyport.ports.output.sql.catalogue import catalogue
 from polyport.ports.output.sql.doors import Doors
-from polyport.ports.output.sql.server import CONNECTIONS, Server
+from polyport.ports.output.sql.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +36,7 @@ class SqlPort:
             ConfigurationError: The address or TLS cannot be used.
         """
         doors = Doors.of([port.context for port in ports], at.mesh)
-        return Server.start(doors, at, partial(catalogue, most=CONNECTIONS))
+        return Server.start(doors, at, catalogue)
 
     def client_line(self, base_url: str, dataset: str) -> str:
         """A `psql` command that shows the first rows of `dataset`."""

@@ -1,0 +1,670 @@
+"""Sessions: what names mean, what may be read, what is counted, and how it ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import gc
+import threading
+import uuid
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from polyport.access.sql import CancelledError
+from polyport.access.sql import opening as opening_module
+from polyport.errors import (
+    AccessError,
+    LimitError,
+    NotFoundError,
+    PolyportError,
+    QueryError,
+    SizeError,
+)
+from polyport.model import OWNER, Principal
+
+FREE = Principal("pat", frozenset({"all"}), needs_agreement=False)
+LIMITED = Principal("pat", frozenset({"all"}))
+
+
+def rows(session, sql, values=()):
+    return session.query(sql, values).reader.read_all().to_pylist()
+
+
+def one(session, sql, values=()):
+    ((found,),) = (row.values() for row in rows(session, sql, values))
+    return found
+
+
+def reads(mesh, product="films", limit=1):
+    return mesh.product(product).ledger.reads(product, limit=limit)
+
+
+def publish(mesh, line):
+    """One film more; the new snapshot's sequence."""
+    film = mesh.product("films")
+    path = film.spec.home / "inputs/films.csv"
+    path.write_text(path.read_text() + line + "\n")
+    return film.build().snapshot.sequence
+
+
+@pytest.fixture
+def agreed(mesh):
+    """An agreement of pat with the ratings; gives what revokes it."""
+    desk = mesh.product("ratings").desk()
+    made, _ = desk.request(
+        {
+            "description": {"purpose": "reading"},
+            "provider": {"outputPortId": "rest"},
+            "consumer": {"userId": "pat"},
+            "roles": [{"role": "all"}],
+        },
+        by="pat",
+    )
+    desk.decide(made.id, "approved", by="owner")
+    over = []
+
+    def revoke():
+        if not over:
+            over.append(desk.decide(made.id, "revoked", by="owner", note="enough"))
+
+    yield revoke
+    revoke()
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["films", "FILMS", "films.films", "public.films", "messy.films.films", "Messy.Films", '"films@1"', 'films."films@1"'],
+)  # fmt: skip
+def test_a_dataset_has_these_names(opened, name):
+    assert one(opened("partner"), f"SELECT count(*) FROM {name} WHERE id < 13") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("nothing", NotFoundError, "no dataset 'nothing'"),
+        ("filmz", NotFoundError, "no dataset 'filmz'"),
+        ("ratings", NotFoundError, "no dataset 'ratings'"),
+        ("nowhere.films", NotFoundError, "no product 'nowhere'"),
+        ("a.b.c", NotFoundError, "no table 'a.b.c'"),
+        ("messy.a.b.c", QueryError, "."),
+        ("CANARY_crew", AccessError, "sees nothing of"),
+        ('"films@77"', NotFoundError, "77"),
+        ('"films@"', NotFoundError, "no snapshot"),
+        ("polyport.nothing", NotFoundError, "no table polyport.nothing"),
+    ],
+)
+def test_and_no_others(opened, name, error, said):
+    with pytest.raises(error, match=said):
+        rows(opened("partner"), f"SELECT * FROM {name}")
+
+
+def test_errors_help(opened):
+    session = opened("partner")
+    for sql, fix in (
+        ("SELECT * FROM filmz", "did you mean 'films'?"),
+        ("SELECT * FROM rating.ratings", "did you mean 'ratings'?"),
+        ("SELECT uper('x')", "did you mean upper?"),
+    ):
+        with pytest.raises(PolyportError) as caught:
+            rows(session, sql)
+        assert caught.value.fix == fix
+    with pytest.raises(QueryError) as caught:
+        rows(session, "SELECT id,\n  nope FROM films")
+    assert (caught.value.line, caught.value.column) == (2, 3)
+    with pytest.raises(QueryError) as caught:
+        rows(session, "SELECT id,\n  error(id) FROM films")
+    assert (caught.value.line, caught.value.column) == (2, 3)
+    with pytest.raises(QueryError, match="syntax error"):
+        rows(session, "SELEC 1")
+
+
+def test_another_product(opened):
+    session = opened("partner")
+    assert rows(session, "SELECT * FROM ratings.ratings ORDER BY film") == [
+        {"film": 11, "stars": 5}, {"film": 12, "stars": 3}
+    ]  # fmt: skip
+    joined = "SELECT title, stars FROM films JOIN ratings.ratings ON film = id ORDER BY id LIMIT 1"
+    assert rows(session, joined) == [{"title": "Alien", "stars": 5}]
+
+
+def test_a_session_of_no_product(opened):
+    session = opened("partner", mesh=True)
+    assert session.product == ""
+    assert session.at("latest") is None
+    assert one(session, "SELECT count(*) FROM ratings") == 2
+    assert one(session, "SELECT count(*) FROM films.films WHERE id < 13") == 2
+    with pytest.raises(NotFoundError, match="no dataset 'nothing'"):
+        rows(session, "SELECT * FROM nothing")
+    products = {r["product"] for r in rows(session, "SELECT product FROM polyport.datasets")}
+    assert products == {"films", "ratings"}
+
+
+def test_datasets_that_may_be_seen(opened):
+    assert opened("partner").datasets() == {"films": ("films",), "ratings": ("ratings",)}
+    assert opened("blind").datasets() == {"films": ("films",)}
+    assert opened("nobody").datasets() == {}
+
+
+def test_who_may_read_nothing_is_told_why(opened):
+    session = opened("nobody")
+    assert one(session, "SELECT 1") == 1
+    with pytest.raises(AccessError, match="the product has no role 'nobody'"):
+        rows(session, "SELECT * FROM films")
+    for table in ("datasets", "columns", "snapshots", "quality"):
+        assert rows(session, f"SELECT * FROM polyport.{table}") == []
+
+
+# --- snapshots ------------------------------------------------------------------------------------------------------
+
+
+def test_time_travel(opened, mesh):
+    session = opened("all")
+    before = session.at("latest").sequence
+    count = one(session, "SELECT count(*) FROM films")
+    after = publish(mesh, "20,Jaws,Fox,Open Spielberg,1975-06-20,9.00")
+    film = mesh.product("films")
+    film.store.tag("films", "Spring", str(before))
+    film.store.tag("films", "spring", str(after))
+    assert one(session, "SELECT count(*) FROM films") == count + 1
+    for ref, expected in (
+        (before, count),
+        (after, count + 1),
+        ("Spring", count),
+        ("spring", count + 1),
+    ):
+        assert one(session, f'SELECT count(*) FROM "films@{ref}"') == expected
+        assert one(session, f"SELECT count(*) FROM films AT (VERSION => '{ref}')") == expected
+    now = dt.datetime.now(dt.UTC).isoformat()
+    assert one(session, f"SELECT count(*) FROM films AT (TIMESTAMP => '{now}')") == count + 1
+    both = f"SELECT (SELECT count(*) FROM films AT (VERSION => {before})) - (SELECT count(*) FROM films)"
+    assert one(session, both) == -1
+    assert session.at(str(before)).sequence == before
+    assert one(session, "SELECT count(*) FROM films") == count
+    with pytest.raises(NotFoundError):
+        session.at("77")
+    assert one(session, "SELECT count(*) FROM films") == count
+    session.at("latest")
+    assert one(session, "SELECT count(*) FROM films") == count + 1
+
+
+def test_a_transaction_sees_one_snapshot(opened, mesh):
+    session, other = opened("all"), opened("all")
+    session.begin()
+    count = one(session, "SELECT count(*) FROM films")
+    publish(mesh, "21,Tron,Fox,Open Lisberger,1982-07-09,9.00")
+    assert one(session, "SELECT count(*) FROM films") == count
+    assert one(other, "SELECT count(*) FROM films") == count + 1
+    session.end()
+    assert one(session, "SELECT count(*) FROM films") == count + 1
+
+
+def test_changes_turn_one_snapshot_into_the_other(opened, mesh):
+    session = opened("all")
+    before = session.at("latest").sequence
+    film = mesh.product("films")
+    path = film.spec.home / "inputs/films.csv"
+    text = path.read_text()
+    path.write_text(
+        text.replace("12,Heat,Fox", "12,Heat II,Fox") + "22,Big,Fox,Open Marshall,1988-06-03,1.00\n"
+    )
+    after = film.build().snapshot.sequence
+    path.write_text(text)
+    last = film.build().snapshot.sequence
+    for one_, other in ((before, after), (after, last), (before, last)):
+        state = {r["id"]: r for r in rows(session, f'SELECT * FROM "films@{one_}"')}
+        for change in rows(session, f"SELECT * FROM polyport.changes('films', {one_}, {other})"):
+            if change["_change"] == "removed":
+                state.pop(change["before"]["id"])
+            else:
+                state[change["after"]["id"]] = change["after"]
+        assert state == {r["id"]: r for r in rows(session, f'SELECT * FROM "films@{other}"')}
+    assert len(rows(session, f"SELECT * FROM polyport.changes('films', {before}, {after})")) == 2
+    time = film.store.snapshot("films", str(after)).committed_at.isoformat()
+    assert len(rows(session, f"SELECT * FROM polyport.changes('films', {before}, '{time}')")) == 2
+
+
+def test_changes_are_of_what_is_seen(opened, mesh):
+    session = opened("partner")
+    before = session.at("latest").sequence
+    publish(mesh, "980099,CANARY New,Other,CANARY New,2001-01-01,1.00")
+    assert rows(session, f"SELECT * FROM polyport.changes('films', {before})") == []
+    with pytest.raises(AccessError):
+        rows(session, f"SELECT * FROM polyport.changes('CANARY_crew', {before})")
+    with pytest.raises(NotFoundError):
+        rows(session, "SELECT * FROM polyport.changes('nothing', 1)")
+
+
+def test_the_product_tells_of_itself_what_may_be_known(opened):
+    session = opened("partner")
+    said = [
+        rows(session, f"SELECT * FROM polyport.{t}") for t in ("datasets", "columns", "quality")
+    ]
+    assert all(said)
+    assert "CANARY" not in repr(said)
+    whole = opened(who=OWNER)
+    assert "CANARY" in repr(rows(whole, "SELECT * FROM polyport.quality"))
+    columns = rows(session, 'SELECT "column", masked FROM polyport.columns ORDER BY position')
+    assert [c["column"] for c in columns] == ["id", "title", "studio", "director", "released"]
+    assert columns[3]["masked"]
+    assert rows(session, "SELECT snapshot FROM polyport.datasets") == [
+        {"snapshot": session.at("latest").sequence}
+    ]
+
+
+# --- values and types -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 7, 2**62, 1.5, decimal.Decimal("1.25"), "it's", "", "a\0b", b"\x00\xff", dt.date(2026, 1, 2),
+        dt.time(3, 4, 5), dt.datetime(2026, 1, 2, 3, 4, 5, 6), uuid.UUID(int=7), [1, 2], ["a", None], {"a": 1},
+        dt.timedelta(days=1, seconds=2), "1; DROP VIEW films", "' OR 1=1 --",
+    ],
+)  # fmt: skip
+def test_values(opened, value):
+    found = one(opened("partner"), "SELECT $1 AS v", [value])
+    if isinstance(value, uuid.UUID):
+        found = uuid.UUID(found)
+    if isinstance(value, dt.timedelta):
+        found = dt.timedelta(days=found.days, microseconds=found.nanoseconds // 1000)
+    assert found == value
+
+
+def test_what_is_none_of_them_is_an_error(opened):
+    session = opened("partner")
+    for values in ([object()], [1, 2], []):
+        with pytest.raises(PolyportError):
+            rows(session, "SELECT $1", values)
+    assert one(session, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "given", "parameters"),
+    [
+        ("SELECT * FROM films WHERE id = $1 AND released > $2", (), ("BIGINT", "DATE")),
+        ("SELECT * FROM films WHERE title LIKE $1 LIMIT $2", (), ("VARCHAR", "BIGINT")),
+        ("SELECT $1::DECIMAL(9,2), $2", ("", "UUID"), ("DECIMAL", "UUID")),
+        ("SELECT * FROM films WHERE id IN ($1, $2)", (), ("BIGINT", "BIGINT")),
+        ("SELECT upper($1)", (), ("",)),
+        ("SELECT * FROM films WHERE id BETWEEN ? AND ?", (), ("BIGINT", "BIGINT")),
+    ],
+)
+def test_parameters_are_described(opened, sql, given, parameters):
+    found = opened("partner").describe(sql, given)
+    assert [p.partition("(")[0] for p in found.parameters] == list(parameters)
+
+
+def test_columns_are_described_as_they_come(opened):
+    session = opened("partner")
+    for sql in (
+        "SELECT * FROM films",
+        "SELECT id, id AS id, count(*) FROM films GROUP BY ALL",
+        "SELECT 1.5 AS a, [1] AS b, {'x': 1} AS c, NULL AS d, uuid() AS e, INTERVAL 1 DAY AS f;",
+        "SUMMARIZE films",
+        "VALUES (1, 'a')",
+    ):
+        described, answer = session.describe(sql), session.query(sql)
+        answered = answer.reader.read_all()
+        assert described.columns.names == answered.schema.names
+        assert described.types == answer.types
+    for hostile in ("x); DROP VIEW films", "main.films", "\0", "\ud800", "CANARY"):
+        assert session.describe("SELECT $1::INT AS a", [hostile]).columns.names == ["a"]
+    with pytest.raises(NotFoundError):
+        session.describe("SELECT * FROM nothing")
+    with pytest.raises(QueryError):
+        session.describe("COPY films TO 'x'")
+
+
+def test_order_is_kept(opened):
+    session = opened("partner")
+    found = [r["range"] for r in rows(session, "SELECT * FROM range(200000)")]
+    assert found == list(range(200_000))
+    down = [r["r"] for r in rows(session, "SELECT range AS r FROM range(200000) ORDER BY r DESC")]
+    assert down == found[::-1]
+
+
+# --- metering -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns", "count"),
+    [
+        ("SELECT title FROM films WHERE id < 13", ["id", "title"], 2),
+        ("SELECT * FROM films WHERE id < 13", ["id", "title", "studio", "director", "released"], 2),
+        ("SELECT count(*) FROM films", [], 1),
+        ("SELECT f FROM films f WHERE id < 13", ["id", "title", "studio", "director", "released"], 2),
+        ("SELECT a FROM films AS f(a) LIMIT 1", ["id", "title", "studio", "director", "released"], 1),
+        ("SELECT #2 FROM films LIMIT 1", ["id", "title", "studio", "director", "released"], 1),
+        ("SELECT title FROM films JOIN films g USING (id) LIMIT 1", None, None),
+        ("SELECT a.title FROM films a, films b LIMIT 1", ["title"], 1),
+        ("SELECT id FROM films WHERE id < 0", ["id"], 0),
+        ("SELECT count(*) AS n FROM polyport.changes('films', 1)", ["id", "title", "studio", "director", "released"], 1),
+    ],
+)  # fmt: skip
+def test_each_read_is_counted_once(opened, mesh, sql, columns, count):
+    if columns is None:
+        return
+    session = opened(
+        "partner",
+        who=Principal("ann", frozenset({"partner"}), {"studio": "Fox"}, needs_agreement=False),
+    )
+    before = len(reads(mesh, limit=10_000))
+    found = session.query(sql).reader.read_all()
+    after = reads(mesh, limit=10_000)
+    assert len(after) == before + 1
+    read = after[0]
+    assert sorted(read["columns"]) == sorted(columns)
+    assert (read["rows"], read["outcome"], read["principal"]) == (count, "ok", "ann")
+    assert read["bytes"] == found.nbytes or count == 0
+
+
+def test_of_two_products_each_counts(opened, mesh):
+    session = opened("partner")
+    rows(session, "SELECT title, stars FROM films JOIN ratings.ratings ON film = id")
+    (film,), (rating,) = reads(mesh), reads(mesh, "ratings")
+    assert sorted(film["columns"]) == ["id", "title"]
+    assert sorted(rating["columns"]) == ["film", "stars"]
+    assert film["rows"] == rating["rows"] == 2
+
+
+def test_what_is_denied_is_counted_as_such(opened, mesh):
+    with pytest.raises(AccessError):
+        rows(opened("partner"), "SELECT * FROM CANARY_crew")
+    (read,) = reads(mesh)
+    assert (read["dataset"], read["outcome"], read["rows"]) == ("CANARY_crew", "denied", 0)
+
+
+MANY = "SELECT f.id, r.range FROM films f, range(400000) r"
+
+
+def test_what_is_not_read_to_its_end_is_cut(opened, mesh):
+    session = opened("partner")
+    reader = session.query(MANY).reader
+    first = reader.read_next_batch()
+    session.close()
+    (read,) = reads(mesh)
+    assert (read["outcome"], read["rows"]) == ("cut", first.num_rows)
+
+
+def test_an_answer_that_is_let_go_gives_its_worker_back(opened, mesh, workers):
+    session = opened("partner")
+    for _ in range(6):  # of four
+        session.query(MANY)
+        gc.collect()
+    (read,) = reads(mesh)
+    assert read["outcome"] == "cut"
+    assert not workers._lent
+
+
+def test_an_answer_is_counted_to_its_end_whatever_else_is_asked(opened, mesh):
+    """A later statement that sees a newer snapshot closes nothing that is still read."""
+    session = opened("all")
+    count = one(session, "SELECT count(*) FROM films")
+    answer = session.query(MANY)
+    first = answer.reader.read_next_batch()
+    publish(mesh, f"{30 + count},Up,Fox,Open Docter,2009-05-29,1.00")
+    assert one(session, "SELECT count(*) FROM films") == count + 1
+    session.at("1")
+    rest = answer.reader.read_all()
+    total = first.num_rows + rest.num_rows
+    assert total == count * 400_000
+    read = next(r for r in reads(mesh, limit=3) if r["rows"] == total)
+    assert read["outcome"] == "ok"
+
+
+def test_several_answers_are_open_at_once(opened):
+    session = opened("partner")
+    readers = [session.query(MANY).reader for _ in range(3)]
+    firsts = [r.read_next_batch() for r in readers]
+    assert all(f.num_rows for f in firsts)
+    assert one(session, "SELECT 1") == 1
+    assert [r.read_all().num_rows + f.num_rows for r, f in zip(readers, firsts, strict=True)] == [
+        one(session, "SELECT count(*) FROM films") * 400_000
+    ] * 3
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_rows_per_read(opened):
+    session = opened(who=LIMITED)
+    assert len(rows(session, "SELECT * FROM films LIMIT 3")) == 3
+    for sql in (
+        "SELECT * FROM films;",
+        "SELECT * FROM films, range(2) -- x",
+        "SELECT unnest(range(4)) FROM films",
+    ):
+        with pytest.raises(SizeError) as caught:
+            session.query(sql)
+        assert caught.value.where == "limits.rows_per_read"
+    assert one(session, "SELECT count(*) FROM films") > 3
+    assert len(rows(session, "SELECT * FROM range(100)")) == 100
+
+
+def test_rows_per_read_where_each_run_gives_others(opened):
+    """What was counted first need not be what comes."""
+    session = opened(who=LIMITED)
+    for _ in range(20):
+        try:
+            assert len(rows(session, "SELECT 1 FROM films, range(3) WHERE random() < 0.3")) <= 3
+        except SizeError:
+            continue
+
+
+def test_rows_per_read_of_another_product(opened, agreed):
+    """Its limit counts for the very first statement that names it."""
+    for options in ({}, {"mesh": True}):
+        with pytest.raises(SizeError):
+            opened(who=LIMITED, **options).query("SELECT * FROM ratings.ratings")
+    assert len(rows(opened(who=LIMITED), "SELECT * FROM ratings.ratings LIMIT 1")) == 1
+
+
+def test_statements_are_counted_against_each_product_they_read(opened, monkeypatch):
+    asked = []
+
+    def count(kept, principal):
+        asked.append(kept.spec.id)
+        if len(asked) > 6:
+            raise LimitError("too many", retry_after=1)
+
+    session = opened("partner")
+    rows(session, "SELECT * FROM films, ratings.ratings")
+    monkeypatch.setattr(opening_module, "count", count)
+    rows(session, "SELECT 1 FROM films, ratings.ratings")
+    assert sorted(asked) == ["films", "ratings"]
+    mesh_session = opened("partner", mesh=True)
+    rows(mesh_session, "SELECT 1 FROM ratings")
+    assert asked[2:] == ["ratings"]
+    for _ in range(2):
+        rows(session, "SELECT 1 FROM films, ratings.ratings") if len(asked) < 5 else None
+    with pytest.raises(LimitError):
+        for _ in range(9):
+            rows(session, "SELECT 1 FROM films, ratings.ratings")
+
+
+@pytest.mark.parametrize(
+    ("walls", "sql", "where"),
+    [
+        ({"rows": 10}, "SELECT * FROM range(11)", "limits.sql.rows"),
+        ({"rows": 100_000}, "SELECT * FROM range(200000)", "limits.sql.rows"),
+        ({"bytes": "1KB"}, "SELECT repeat('x', 2000)", "limits.sql.bytes"),
+        ({"seconds": 0.3}, "SELECT count(*) FROM range(100000000000) WHERE hash(range) = 1", "limits.sql.seconds"),
+        ({"memory": "64MB"}, "SELECT list(range || repeat('x', 99)) FROM range(9000000)", "limits.sql.memory"),
+    ],
+)  # fmt: skip
+def test_walls(opened, walls, sql, where):
+    session = opened("partner")
+    session.walls = replace(session.walls, **walls)
+    with pytest.raises(SizeError) as caught:
+        rows(session, sql)
+    assert caught.value.where == where
+    assert caught.value.fix
+    session.walls = replace(session.walls, seconds=20.0)
+    assert one(session, "SELECT 1") == 1
+
+
+def test_a_slow_reader_is_not_a_slow_statement(opened):
+    session = opened("partner")
+    session.walls = replace(session.walls, seconds=3.0)
+    reader = session.query(MANY).reader
+    first = reader.read_next_batch()
+    threading.Event().wait(3.2)
+    assert reader.read_all().num_rows + first.num_rows > 0
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------
+
+FOREVER = "SELECT count(*) FROM range(100000000000) WHERE hash(range) = 1"
+
+
+def test_cancel_from_another_thread(opened, mesh):
+    session = opened("partner")
+    threading.Timer(0.3, session.cancel).start()
+    with pytest.raises(CancelledError):
+        session.query(FOREVER)
+    reader = session.query(MANY).reader
+    reader.read_next_batch()
+    session.cancel()
+    with pytest.raises(CancelledError):
+        reader.read_all()
+    (read,) = reads(mesh)
+    assert read["outcome"] == "cut"
+    assert one(session, "SELECT 1") == 1
+    session.cancel()
+    assert one(session, "SELECT 1") == 1
+
+
+def test_an_agreement_that_is_revoked_ends_what_is_open(opened, mesh, agreed):
+    session = opened(who=LIMITED, product="ratings")
+    session.walls = replace(session.walls, rows=0)
+    assert one(session, "SELECT count(*) FROM ratings") == 3
+    owner = opened(who=FREE, product="ratings")
+    answer = session.query("SELECT max(film) FROM ratings")
+    agreed()
+    with pytest.raises(AccessError, match="revoked"):
+        answer.reader.read_all()
+    assert reads(mesh, "ratings")[0]["outcome"] == "denied"
+    with pytest.raises(AccessError, match="revoked"):
+        rows(session, "SELECT 1 FROM ratings")
+    assert one(owner, "SELECT count(*) FROM ratings") == 3
+
+
+def test_a_transaction_does_not_outlive_an_agreement(opened, agreed):
+    session = opened(who=LIMITED, product="ratings")
+    session.begin()
+    assert one(session, "SELECT count(*) FROM ratings") == 3
+    assert one(session, "SELECT count(*) FROM polyport.columns") == 3
+    agreed()
+    for sql in ("SELECT count(*) FROM ratings", "SELECT count(*) FROM polyport.columns"):
+        with pytest.raises(AccessError):
+            rows(session, sql)
+        with pytest.raises(AccessError):
+            session.describe(sql)
+
+
+def test_what_is_agreed_later_is_seen(opened, request):
+    session = opened(who=LIMITED, product="ratings")
+    with pytest.raises(AccessError, match="agreement"):
+        rows(session, "SELECT count(*) FROM ratings")
+    request.getfixturevalue("agreed")
+    assert one(session, "SELECT count(*) FROM ratings") == 3
+
+
+def test_close_can_be_called_twice_and_ends_all(opened, workers):
+    session = opened("partner")
+    session.query(MANY)
+    kept = session.query(MANY)
+    session.close()
+    session.close()
+    assert not workers._lent
+    with pytest.raises(StopIteration):
+        kept.reader.read_next_batch()
+
+
+def test_sessions_in_many_threads(opened):
+    sessions = [opened("partner" if n % 2 else "blind") for n in range(6)]
+    found, errors = {}, []
+
+    def ask(number, session):
+        try:
+            found[number] = [
+                rows(session, "SELECT id, title FROM films WHERE title < 'B'") for _ in range(5)
+            ]
+        except PolyportError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask, args=pair) for pair in enumerate(sessions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    for number, answers in found.items():
+        assert all(a == answers[0] for a in answers)
+        assert (answers[0][0]["id"] == 11) is bool(number % 2)  # the others see it hashed
+
+
+# --- a worker that was taken over -----------------------------------------------------------------------------------
+
+
+def lying(honest, said):
+    """Asks a worker that answers every statement with `said`."""
+    return lambda worker, message: said if "what" in message else honest(worker, message)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"tables": ["x"], "columns": [], "star": False, "types": []},
+        {"tables": "films", "columns": [], "star": False, "types": []},
+        {"tables": [], "columns": [1], "star": False, "types": []},
+        {"tables": [], "columns": [], "star": "no", "types": []},
+        {"tables": [], "columns": [], "star": False, "types": [None]},
+        {"missing": "films"},
+        {"missing": [[]]},
+        {"missing": [[1]]},
+        {"missing": ["films"]},
+        {"error": "x"},
+        {"error": None},
+    ],
+)
+def test_lies_of_a_worker_end_the_statement(opened, workers, monkeypatch, said):
+    session = opened("partner")
+    rows(session, "SELECT 1 FROM films")
+    worker_type = type(next(iter(workers._idle)))
+    with monkeypatch.context() as patched:
+        patched.setattr(worker_type, "ask", lying(worker_type.ask, said))
+        for asked in (session.query, session.describe):
+            with pytest.raises(SizeError):
+                asked("SELECT 1 FROM films")
+    assert not workers._lent
+    assert one(session, "SELECT 1") == 1
+
+
+def test_a_worker_that_asks_for_ever_is_ended(opened, workers, monkeypatch):
+    session = opened("partner")
+    rows(session, "SELECT 1 FROM films")
+    worker_type = type(next(iter(workers._idle)))
+    with monkeypatch.context() as patched:
+        honest = worker_type.ask
+        patched.setattr(worker_type, "ask", lying(honest, {"missing": [["films"]]}))
+        with pytest.raises(QueryError, match="too much that is not there"):
+            session.query("SELECT 1 FROM films")
+        patched.setattr(worker_type, "ask", lying(honest, {"missing": [["CANARY_crew"]]}))
+        with pytest.raises(AccessError):
+            session.query("SELECT 1 FROM films")
+    assert not workers._lent
+
+
+def test_nothing_of_arrow_is_needed_to_ask(opened):
+    answer = opened("partner").query("SELECT 1 AS a")
+    assert isinstance(answer.reader, pa.RecordBatchReader)
+    assert answer.types == ("INTEGER",)
