@@ -345,7 +345,7 @@ class Conversation:
         values: list[Any] = []
         if said.values:
             with_types = self.session.query(f"SELECT {said.values}")
-            values = list(with_types.reader.read_all().to_pylist()[0].values())
+            values = [column[0].as_py() for column in with_types.reader.read_all().columns]
         oids = self.oids(prepared)
         if len(values) != len(oids):
             raise StateError(
