@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 << 20
 """Of one message of a worker."""
+PIECE = 1 << 16
+"""Bytes sent together, and read ahead: most answers are smaller, and each call to the system wakes somebody."""
 STEP = 8 << 20
 """What room is made for at once: a size that is said is not yet a size that is sent."""
 
@@ -43,6 +45,9 @@ class Channel:
         self.socket, self.budget = end, budget
         self.most = MOST_BYTES
         self.closed = False
+        self._held = bytearray()
+        self._room = bytearray(PIECE)
+        self._ahead = memoryview(b"")
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message of the keeper's.
@@ -71,10 +76,12 @@ class Channel:
         (size,) = struct.unpack("<Q", self._exactly(8))
         return pickle.loads(self._exactly(size))  # type: ignore[no-any-return] # noqa: S301 - the keeper's
 
-    def answer(self, message: dict[str, Any]) -> None:
-        """Send a message of the worker's."""
+    def answer(self, message: dict[str, Any], *, more: bool = False) -> None:
+        """Send a message of the worker's; where there is `more` to come, together with that."""
         body = json.dumps(message).encode()
-        self.socket.sendall(struct.pack("<I", len(body)) + body)
+        self.write(struct.pack("<I", len(body)) + body)
+        if not more:
+            self.push()
 
     def answered(self) -> dict[str, Any]:
         """The worker's next message.
@@ -114,12 +121,24 @@ class Channel:
             if at == len(found):
                 found.extend(bytes(min(size - at, at)))
             with memoryview(found) as view:
-                count = self._receive(view[at:])
+                count = self._some(view[at:])
             if not count:
                 del found[at:]
                 break
             at += count
         return found
+
+    def _some(self, into: memoryview) -> int:
+        """How many bytes were put there: at least one, but at the end."""
+        if not self._ahead and len(into) >= PIECE:
+            return self._receive(into)
+        if not self._ahead:
+            self._ahead = memoryview(self._room)[: self._receive(memoryview(self._room))]
+        with into:
+            count = min(len(into), len(self._ahead))
+            into[:count] = self._ahead[:count]
+        self._ahead = self._ahead[count:]
+        return count
 
     def _receive(self, into: memoryview) -> int:
         if self.budget is None:
@@ -140,12 +159,23 @@ class Channel:
             self.budget -= time.monotonic() - started
 
     def write(self, body: Any) -> int:
-        """Send all of `body`."""
-        self.socket.sendall(body)
+        """Send all of `body`, now or with what follows: see `push`."""
+        if len(self._held) + len(body) > PIECE:
+            self.push()
+        if len(body) > PIECE:
+            self.socket.sendall(body)
+        else:
+            self._held += body
         return len(body)
 
+    def push(self) -> None:
+        """Send what is held back."""
+        if self._held:
+            self.socket.sendall(self._held)
+            self._held.clear()
+
     def flush(self) -> None:
-        """Nothing is held back."""
+        """What is held back goes with what follows."""
 
     def readable(self) -> bool:
         """True."""

@@ -11,6 +11,8 @@ import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BATCH_ROWS = 32_768
+MOST_KEPT, LONGEST_KEPT = 256, 10_000
+"""Checked statements that are kept, and their characters."""
+PATIENCE = 0.05
+"""Seconds that rows may wait for others to be sent with."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _PREFIX = re.compile(r"^(?:[A-Z]\w+ )+Error: ")
 PAGE = resource.getpagesize()
@@ -57,9 +63,10 @@ class _Worker:
     told: Mapping[str, Any]
     con: duckdb.DuckDBPyConnection
     macros: frozenset[str]
+    known: dict[str, guard.Checked]
 
     def __init__(self, channel: Channel, told: Mapping[str, Any]) -> None:
-        self.channel, self.told = channel, told
+        self.channel, self.told, self.known = channel, told, {}
         try:
             self.con, self.macros = _opened(told)
         except (duckdb.Error, MemoryError) as error:
@@ -70,7 +77,7 @@ class _Worker:
         """Answer one request; whatever goes wrong with it is told."""
         checked = None
         try:
-            checked = guard.check(self.con, asked["sql"], self.macros)
+            checked = self._check(asked["sql"])
             missing = [t for t in checked.tables if self._found(t) is None]
             if missing:
                 self.channel.answer({"missing": [list(t) for t in missing]})
@@ -90,6 +97,17 @@ class _Worker:
             if checked is not None:
                 error = self._placed(error, checked, asked)
             self.channel.answer({"error": _told(error, asked["sql"])})
+
+    def _check(self, sql: str) -> guard.Checked:
+        """The statement, checked: those that are asked again and again once."""
+        found = self.known.get(sql)
+        if found is None:
+            found = guard.check(self.con, sql, self.macros)
+            if len(sql) <= LONGEST_KEPT:
+                self.known[sql] = found
+            if len(self.known) > MOST_KEPT:
+                del self.known[next(iter(self.known))]
+        return found
 
     def _placed(
         self, error: Exception, checked: guard.Checked, asked: Mapping[str, Any]
@@ -198,7 +216,7 @@ class _Worker:
             relation.to_arrow_reader(BATCH_ROWS), self._names(checked, relation.columns)
         )
         first = next(iter(reader), None)
-        self.channel.answer({**said, "types": types})
+        self.channel.answer({**said, "types": types}, more=True)
         failed = _stream(self.channel, reader, first)
         self.channel.answer({"error": _told(failed, asked["sql"])} if failed else {"done": True})
 
@@ -218,10 +236,12 @@ def _stream(
     """Send the batches as an Arrow stream; what ended it early."""
     with pa.ipc.new_stream(pa.PythonFile(channel, mode="w"), reader.schema) as writer:
         try:
-            if first is not None:
-                writer.write_batch(first)
-            for batch in reader:
+            sent = monotonic()
+            for batch in chain(() if first is None else (first,), reader):
                 writer.write_batch(batch)
+                if monotonic() - sent > PATIENCE:  # rows that come slowly are not held back
+                    channel.push()
+                    sent = monotonic()
         except (duckdb.Error, MemoryError, pa.ArrowException) as error:
             return error
         return None
