@@ -148,6 +148,24 @@ def test_a_worker_sees_its_own_tables_only(shared):
     shared.give_back(worker)
 
 
+def test_a_dataset_may_be_called_anything(shared):
+    names = (
+        ("_t0",),
+        ("_rows",),
+        ("main",),
+        ("select",),
+        ('a"b.c',),
+        ("é",),
+        ("pg_class",),
+        ("_t0", "_t0"),
+    )
+    worker = shared.lend(Universe(tuple(Named(str(n), (n,), TABLE) for n in names)))
+    for name in names:
+        table = ".".join('"' + part.replace('"', '""') + '"' for part in name)
+        assert ask(worker, f"SELECT count(*) AS n FROM {table}") == [{"n": 3}]
+    shared.give_back(worker)
+
+
 def test_a_full_house_waits_and_then_says_so(workers):
     walls = Walls(seconds=0.2, memory="128MB", spill="64MB", workers=2)
     one, two = workers.lend(ONE, walls), workers.lend(ONE, walls)
@@ -316,7 +334,7 @@ def test_where_the_server_is_killed_no_process_is_left(tmp_path):
 
 
 def test_what_does_not_fit_spills_and_is_tidied_up(workers):
-    walls = Walls(seconds=60, memory="24MB", spill="1GB", threads=1)
+    walls = Walls(seconds=60, memory="64MB", spill="1GB", threads=1)
     worker = workers.lend(ONE, walls)
     spilled, over = [], threading.Event()
 
@@ -332,6 +350,7 @@ def test_what_does_not_fit_spills_and_is_tidied_up(workers):
     )
     over.set()
     watching.join()
+    assert isinstance(found, list), found
     assert found[0]["n"] == 1_500_000
     assert spilled
     assert worker.scratch.exists()
