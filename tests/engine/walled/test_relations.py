@@ -112,6 +112,18 @@ def test_only_what_hides_rows_is_secure(files):
     assert not defined(Relation(Query("SELECT * FROM a", {"a": Relation(files)}))).secure
 
 
+def test_no_condition_runs_below_what_hides_rows(con, files):
+    """The engine keeps what is asked of a secure view above it; of any other it puts it first where it likes."""
+    for where, kept in (("id > 1", True), ("", False)):
+        made = defined(Relation(files, where=where))
+        kind = "SECURE VIEW" if made.secure else "VIEW"
+        con.execute(f"CREATE OR REPLACE {kind} below AS {made.sql}")
+        ((_, plan),) = con.execute("EXPLAIN SELECT id FROM below WHERE who LIKE '%n%'").fetchall()
+        assert ("Secure View" in plan) is kept
+        head = plan[: plan.index("READ_PARQUET")] if "READ_PARQUET" in plan else plan
+        assert ("contains(who" in head) is kept
+
+
 def test_its_rows(con, files):
     relation = Relation(
         files,

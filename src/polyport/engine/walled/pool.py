@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -359,18 +360,19 @@ def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
     """What a worker is told before anything else."""
     statements: list[tuple[str, bytes | None]] = []
     views, names, paths = {}, {}, list[str]()
-    schemas = {"main"}
+    inside = f"_{secrets.token_hex(8)}"  # no dataset is called so, and nobody can guess it
+    schemas = {"main", inside}
     for number, named in enumerate(universe.tables):
-        made, view = defined(named.relation), f"_t{number}"
+        made, view = defined(named.relation), f"{inside}._t{number}"
         kind = "TABLE" if made.table is not None else "SECURE VIEW" if made.secure else "VIEW"
         table = _stream(made.table) if made.table is not None else None
-        statements.append((f"CREATE {kind} main.{view} AS {made.sql}", table))
+        statements.append((f"CREATE {kind} {view} AS {made.sql}", table))
         paths += made.files
-        views[named.digest] = f"main.{view}"
+        views[named.digest] = view
         for name in named.names:
             shown = ".".join(map(quote, name if len(name) > 1 else ("main", *name)))
             schemas.update(name[:-1])
-            statements.append((f"CREATE VIEW {shown} AS SELECT * FROM main.{view}", None))
+            statements.append((f"CREATE VIEW {shown} AS SELECT * FROM {view}", None))
             names[meant(name)] = named.digest
     macros = _macros(universe.dialect)
     return {
