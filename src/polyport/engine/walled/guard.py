@@ -79,8 +79,12 @@ def functions() -> frozenset[str]:
     )
 
 
-def check(con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = ()) -> Checked:
+def check(
+    con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = (), *, postgres: bool = False
+) -> Checked:
     """The statement `sql`, if it is one SELECT that says nothing but what consumers may; `own`: macros of ours.
+
+    `postgres`: columns of subqueries without a name can be named as PostgreSQL calls them.
 
     Raises:
         RefusedError: It is not.
@@ -95,12 +99,15 @@ def check(con: duckdb.DuckDBPyConnection, sql: str, own: Collection[str] = ()) -
             f"the statement has {len(sql):,} characters", f"at most {MOST_CHARACTERS:,}"
         )
     try:
-        return _checked(con, _one(con, sql), functions() | TABLE_FUNCTIONS | set(own))
+        known = functions() | TABLE_FUNCTIONS | set(own)
+        return _checked(con, _one(con, sql), known, postgres=postgres)
     except RecursionError:
         raise RefusedError("the statement is nested too deeply", "fewer levels") from None
 
 
-def _checked(con: duckdb.DuckDBPyConnection, text: str, known: frozenset[str]) -> Checked:
+def _checked(
+    con: duckdb.DuckDBPyConnection, text: str, known: frozenset[str], *, postgres: bool = False
+) -> Checked:
     rows = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()
     tree = json.loads(rows[0][0])
     if tree.get("error"):
@@ -110,6 +117,7 @@ def _checked(con: duckdb.DuckDBPyConnection, text: str, known: frozenset[str]) -
         guard.walk(statement, frozenset())
     found = guard.found
     found.names = naming.names(tree)
+    guard.rewritten |= postgres and naming.named(tree, found.columns)
     found.star |= bool(guard.ends & guard.called)  # a table's name is its whole row
     if guard.rewritten:
         rows = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()

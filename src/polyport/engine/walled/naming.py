@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 UNNAMED = "?column?"
 _CALLED = {
@@ -22,6 +22,26 @@ def names(tree: Mapping[str, Any]) -> tuple[str, ...]:
     if any(node.get("class") == "STAR" for node in listed):
         return ()
     return tuple(_name(node) or UNNAMED for node in listed)
+
+
+def named(tree: Mapping[str, Any], used: Collection[str]) -> bool:
+    """Give the columns of subqueries PostgreSQL's names where those are `used`; whether there were any."""
+    found = False
+    for listed in _below(tree["statements"][0]["node"]):
+        for node in listed:
+            name = "" if node.get("alias") or node.get("class") == "COLUMN_REF" else _name(node)
+            if name.lower() in used:
+                node["alias"], found = name, True
+    return found
+
+
+def _below(node: Any) -> Iterator[list[dict[str, Any]]]:
+    """The SELECT lists within `node`, but for its own."""
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        if isinstance(child, dict) and isinstance(child.get("select_list"), list):
+            yield child["select_list"]
+        yield from _below(child)
 
 
 def _listed(node: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

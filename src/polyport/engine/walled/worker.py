@@ -102,7 +102,8 @@ class _Worker:
         """The statement, checked: those that are asked again and again once."""
         found = self.known.get(sql)
         if found is None:
-            found = guard.check(self.con, sql, self.macros)
+            postgres = self.told["dialect"] == "postgres"
+            found = guard.check(self.con, sql, self.macros, postgres=postgres)
             if len(sql) <= LONGEST_KEPT:
                 self.known[sql] = found
             if len(self.known) > MOST_KEPT:
