@@ -204,6 +204,45 @@ def test_a_transaction_sees_one_snapshot(opened, mesh):
     assert one(session, "SELECT count(*) FROM films") == count + 1
 
 
+def test_a_transaction_sees_other_products_as_they_were_when_it_began(opened, mesh):
+    session, whole = opened("all"), opened("all", mesh=True)
+    one(session, "SELECT count(*) FROM films")
+    session.begin()
+    whole.begin()
+    ratings = mesh.product("ratings")
+    path = ratings.spec.home / "inputs/ratings.csv"
+    text = path.read_text()
+    path.write_text(text + "99,5,CANARY New\n")
+    ratings.build()
+    assert one(session, "SELECT count(*) FROM ratings.ratings") == 3
+    assert one(whole, "SELECT count(*) FROM ratings") == 3
+    for each in (session, whole):
+        each.end()
+        assert one(each, "SELECT count(*) FROM ratings.ratings") == 4
+    path.write_text(text)
+    ratings.build()
+    assert one(session, "SELECT count(*) FROM ratings.ratings") == 3
+
+
+def test_a_product_without_a_snapshot_is_in_nobodys_way(opened, mesh, monkeypatch):
+    session = opened("partner", mesh=True)
+    store = mesh.product("ratings").store
+    hold = store.hold
+
+    def gone(product, ref):
+        raise NotFoundError(f"{product} has no snapshot")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            type(store), "hold", lambda s, p, r: gone(p, r) if p == "ratings" else hold(p, r)
+        )
+        assert session.datasets() == {"films": ("films",)}
+        assert one(session, "SELECT count(*) FROM films WHERE id < 13") == 2
+        assert len(rows(session, "SELECT * FROM polyport.datasets")) == 1
+        with pytest.raises(NotFoundError):
+            rows(session, "SELECT * FROM ratings.ratings")
+
+
 def test_changes_turn_one_snapshot_into_the_other(opened, mesh):
     session = opened("all")
     before = session.at("latest").sequence

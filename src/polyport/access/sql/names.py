@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
@@ -12,11 +13,11 @@ import pyarrow as pa
 from polyport.access.sql.told import SCHEMA, Teller, carried
 from polyport.engine.walled.guard import folded
 from polyport.engine.walled.pool import Named
-from polyport.errors import AccessError, NotFoundError
+from polyport.errors import AccessError, NotFoundError, RetiredError
 from polyport.model import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from polyport.access.view import View
     from polyport.model import Ref
@@ -81,6 +82,8 @@ class Names:
     catalog: str
     ref: Ref = LATEST
     pinned: bool = False
+    began: Ref = ""
+    """When a transaction began: what other products are seen as of. Empty: there is none."""
     tables: dict[tuple[str, ...], Table] = field(default_factory=dict)
     views: dict[tuple[str, Ref], View] = field(default_factory=dict)
     left: list[View] = field(default_factory=list)
@@ -109,6 +112,31 @@ class Names:
             view.refusal is not None or self.reach.newest(product, ref) != view.snapshot.content_id
         )
 
+    def begin(self, now: datetime) -> None:
+        """From here on see what is current `now`.
+
+        Raises:
+            NotFoundError: There is no such snapshot.
+        """
+        self.renew()
+        if self.product:
+            self.view(self.product, self.ref)
+        self.pinned, self.began = True, now.isoformat()
+
+    def end(self) -> None:
+        """See what is current, again."""
+        began, self.pinned, self.began = self.began, False, ""
+        if any(ref == began for _, ref in self.views):
+            self.forget()
+
+    def readable(self) -> Mapping[str, View]:
+        """Views of all products in reach that are served, and have a snapshot."""
+        found = {}
+        for product in self.reach.products():
+            with suppress(NotFoundError, RetiredError):  # named by itself, it says why
+                found[product] = self.view(product, self.ref_of(product))
+        return found
+
     def forget(self) -> None:
         """See everything anew; what open answers read stays open until they end."""
         self.left += self.views.values()
@@ -126,7 +154,9 @@ class Names:
 
     def ref_of(self, product: str) -> Ref:
         """Of another product only a time means the same."""
-        return self.ref if product == self.product or _everywhere(self.ref) else LATEST
+        if product == self.product or _everywhere(self.ref):
+            return self.ref
+        return self.began or LATEST
 
     def view(self, product: str, ref: Ref) -> View:
         """The view of a product, opened once.
@@ -184,9 +214,7 @@ class Names:
         if self.product:
             return self.product
         having = [
-            p
-            for p in known
-            if dataset.lower() in map(str.lower, self.view(p, self.ref_of(p)).datasets)
+            p for p, v in self.readable().items() if dataset.lower() in map(str.lower, v.datasets)
         ]
         if len(having) == 1:
             return having[0]
@@ -207,8 +235,9 @@ class Names:
         """A table of the schema `polyport`."""
         if table.startswith("changes|"):
             return self._changes(table)
-        products = (self.product,) if self.product else tuple(self.reach.products())
-        views = tuple(self.view(p, self.ref_of(p)) for p in products)
+        views: Iterable[View] = self.readable().values()
+        if self.product:
+            views = (self.view(self.product, self.ref),)
         rows = [self.reach.teller(v.snapshot.product).table(table, v) for v in views]
         seen = tuple(view for view in views if view.datasets)
         return Table(carried(table, pa.concat_tables(rows)), (), seen)

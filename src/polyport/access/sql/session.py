@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -78,22 +79,16 @@ class WalledSession:
 
     def begin(self) -> None:
         """See `Session.begin`."""
-        self.names.renew()
-        self.names.pinned = True
-        for product in (self.product,) if self.product else self.names.reach.products():
-            self.names.view(product, self.names.ref_of(product))
+        self.names.begin(datetime.now(UTC))
 
     def end(self) -> None:
         """See `Session.end`."""
-        self.names.pinned = False
+        self.names.end()
 
     def datasets(self) -> Mapping[str, Sequence[str]]:
         """See `Session.datasets`."""
         self.names.renew()
-        found = {
-            p: self.names.view(p, self.names.ref_of(p)).datasets
-            for p in self.names.reach.products()
-        }
+        found = {product: view.datasets for product, view in self.names.readable().items()}
         return {product: datasets for product, datasets in found.items() if datasets}
 
     def describe(self, sql: str, parameters: Sequence[str] = ()) -> Described:
@@ -153,11 +148,11 @@ class WalledSession:
     def close(self) -> None:
         """See `Session.close`."""
         self.cancel()
-        self.names.pinned = False
         for each in list(self._answers.values()):
             batches = each.batches()
             if batches is not None:
                 batches.close()
+        self.names.end()
         self.names.forget()
 
     def __enter__(self) -> Self:
