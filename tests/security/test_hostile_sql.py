@@ -62,6 +62,7 @@ def sessions(world):
     _, mesh, workers = world
     door = messy.door(mesh, workers)
     made = {r: door(messy.person(r)) for r in ("partner", "masked", "blind", "nobody")}
+    made["postgres"] = door(messy.person("partner"), dialect="postgres")
     yield made
     for session in made.values():
         session.close()
@@ -105,9 +106,9 @@ def test_it_says_nothing_that_is_hidden(sessions, paths, hidden, expected, sql):
     check(said, text, hidden)
 
 
-@pytest.mark.parametrize("role", ["masked", "blind", "nobody"])
+@pytest.mark.parametrize("role", ["masked", "blind", "nobody", "postgres"])
 def test_nor_to_others(sessions, paths, hidden, role):
-    """What is masked and not filtered, what is both, and who may read nothing."""
+    """What is masked and not filtered, what is both, who may read nothing; and in the other dialect."""
     if role == "masked":  # all rows, so the keys and the first letters of what is hidden
         hidden = [w for w in hidden if not w.startswith("9800") and w != "CANARY"]
     for _, sql in QUICK:
