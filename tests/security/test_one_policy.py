@@ -24,11 +24,16 @@ from python_calamine import CalamineWorkbook
 from polyport.access import Order, Policy, View, configuration
 from polyport.access.control import Control
 from polyport.access.results import Results
+from polyport.access.sql.names import Names
+from polyport.access.sql.session import WalledSession
 from polyport.descriptor.types import DataProduct, Port, Role, RoleSettings, Settings
 from polyport.engine import keyed
 from polyport.engine.duckdb import DuckDBEngine
+from polyport.engine.walled.pool import Walls, Workers
+from polyport.engine.walled.relations import filled
 from polyport.errors import AccessError, InputError, PolyportError
-from polyport.expression import And, Attribute, Compare, In, IsNull, Like, Not, Or
+from polyport.expression import And, Attribute, Compare, In, IsNull, Like, Not, Or, to_sql
+from polyport.expression import quote as identifier
 from polyport.ledger import Ledger
 from polyport.model import Dataset, Principal, Snapshot
 from polyport.ports.input import InputContext, RawObject
@@ -193,6 +198,8 @@ def engine(tmp_path_factory):
 class World:
     """One snapshot under one policy, asked by one principal in every way there is."""
 
+    workers: Workers
+
     def __init__(self, engine, ledger, folder, rows, roles, principal, purpose, agreed=((), False)):
         self.control, (self.agreements, self.required) = Control(ledger.journal), agreed
         self.engine, self.folder, self.roles, self.results = engine, folder, roles, Results()
@@ -274,6 +281,13 @@ def agree(ledger, product, name, agreement):
     }
     entry = {"agreement": document, "decision": agreement["decision"], "note": ""}
     ledger.journal.append("agreement", name, entry, product=product, by="owner")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers(tmp_path_factory):
+    World.workers = Workers(scratch=tmp_path_factory.mktemp("workers"))
+    yield
+    World.workers.close()
 
 
 @pytest.fixture(scope="module")
@@ -483,8 +497,43 @@ def by_input(world, asked):
     return pq.read_table(port.fetch(keep, None).objects[0].path).to_pylist()
 
 
+class Reached:
+    """The world as a session reaches it."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def open(self, _, ref):
+        return self.world(self.world.principal, ref, purpose=self.world.purpose)
+
+    def newest(self, *_):
+        return self.world.snapshot.content_id
+
+    def asked(self, _):
+        """There is no limit."""
+
+    def products(self):
+        return [self.world.snapshot.product]
+
+    def teller(self, _):
+        raise AssertionError
+
+
+def by_sql(world, asked):
+    """Consumers' own SQL: what the PostgreSQL wire, Flight SQL and HTTP give is what a session gives."""
+    params = {}
+    where = f"WHERE {to_sql(asked.where, params)}" if asked.where else ""
+    order = f"ORDER BY {', '.join(each.sql for each in asked.order)}" if asked.order else ""
+    sql = f"SELECT {', '.join(map(identifier, asked.fields))} FROM people {where} {order}"
+    product = world.snapshot.product
+    names = Names(product, Reached(world), "mesh")
+    with WalledSession(product, world.principal, names, World.workers, Walls()) as session:
+        return session.query(filled(sql, params)).reader.read_all().to_pylist()
+
+
 WAYS = {
     "scan": by_scan,
+    "sql": by_sql,
     "keyed": by_keyed,
     "pages": by_pages,
     "ndjson": by_ndjson,
@@ -567,7 +616,7 @@ def refused(made):
     nothing = SimpleNamespace(
         fields=["id"], where=None, order=[], size=1, query=lambda **_: "fields=id"
     )
-    for read in (by_scan, by_keyed):
+    for read in (by_scan, by_keyed, by_sql):
         with pytest.raises(AccessError):
             read(made, nothing)
     with pytest.raises(InputError):
