@@ -144,6 +144,11 @@ def listened(product, who):
 class TestSql(OutputPortTests):
     port = "sql"
 
+    @pytest.fixture(autouse=True)
+    def _without_postgres(self, monkeypatch):
+        """The catalogue has tests of its own; here it would start a server each time."""
+        monkeypatch.setenv("POLYPORT_POSTGRES", "none")
+
     def read(self, product, who, ref):
         with self.connected(product, who) as connection:
             try:
