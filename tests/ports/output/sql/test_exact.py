@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,17 +64,20 @@ VALUES = [
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
+def real():
     """The TCP port of a real PostgreSQL, which is empty."""
     programs = find()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    home, who = tmp_path_factory.mktemp("real"), unprivileged()
+    with tempfile.TemporaryDirectory(prefix="polyport-test-", ignore_cleanup_errors=True) as folder:
+        yield from _running(programs, Path(folder))
+
+
+def _running(programs, home):
+    who = unprivileged()
     as_user = {"user": who[0], "group": who[1], "extra_groups": []} if who else {}
     if who:
         os.chown(home, *who)
-        for above in home.parents[:2]:
-            above.chmod(0o755)
     port = 20_000 + os.getpid() % 10_000
     made = [
         "initdb",
