@@ -368,6 +368,8 @@ def test_a_product_has_its_ports_inputs_and_contracts(name):
     assert [(p["name"], p["type"], p["version"]) for p in product["outputPorts"]] == [
         ("rest", "rest", "1.0.0"),
         ("files", "files", "1.0.0"),
+        ("sql", "sql", "1.0.0"),
+        ("flight", "flight", "1.0.0"),
     ]
     assert {p["contractId"] for p in product["outputPorts"]} <= contracts
     assert {p["name"] for p in product["inputPorts"]} == own["inputs"].keys()

@@ -113,7 +113,7 @@ def told(promise: Promise, sight: Sight) -> Promise | None:
     ):
         return None
     shown = promise
-    if not sight.names_nothing_hidden(promise.description):
+    if not sight.values:  # free text may quote rows
         shown = replace(shown, description="")
     if not promise.column or sight.values:
         return shown
