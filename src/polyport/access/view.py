@@ -282,7 +282,7 @@ class View:
             return self.results.keep(key, self._run(dataset, read, (sql, params), most, coded))
         if most and kept.num_rows > most:
             raise self._too_many(dataset)
-        meter = self._meter(dataset, read)
+        meter = self.meter(dataset, read)
         meter.rows, meter.bytes = kept.num_rows, kept.nbytes
         meter.finish("ok")
         return kept.to_reader()
@@ -350,7 +350,7 @@ class View:
         self.still()
         if self.rows_limit and rows > self.rows_limit:
             raise self._too_many(dataset)
-        meter = self._meter(dataset, tuple(columns))
+        meter = self.meter(dataset, tuple(columns))
         meter.rows, meter.bytes = rows, size
         meter.finish("ok")
 
@@ -379,10 +379,6 @@ class View:
         theirs = statements.renamed(before.relation(dataset), "b")
         return Relation(Query(sql, {"_after": self.relation(dataset), "_before": theirs}))
 
-    def meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
-        """What counts one read of `dataset`, and records it once."""
-        return self._meter(dataset, columns)
-
     def _secure(self, dataset: str) -> tuple[Relation, Mapping[str, str]]:
         if dataset not in self._secured:
             found = self._real(dataset)
@@ -395,7 +391,7 @@ class View:
                     secured = self.mapping.relation(dataset, found, *secured)
                 self._secured[dataset] = secured
             except AccessError:
-                self._meter(dataset, ()).finish("denied")
+                self.meter(dataset, ()).finish("denied")
                 raise
         return self._secured[dataset]
 
@@ -405,7 +401,8 @@ class View:
     def _known(self, dataset: str, names: Sequence[str]) -> None:
         _check_names(names, self.schema(dataset).names, dataset)
 
-    def _meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
+    def meter(self, dataset: str, columns: tuple[str, ...]) -> Meter:
+        """What counts one read of `dataset`, and records it once."""
         found = self._real(dataset)
         if self.mapping is not None:
             columns = self.mapping.real(dataset, found, columns)
@@ -441,7 +438,7 @@ class View:
         if rows is None:
             return None
         terms = tuple(term for term in (rows[0], where) if term is not None)
-        meter = self._meter(dataset, columns)
+        meter = self.meter(dataset, columns)
         batch = index.scan(
             columns, where=And(terms) if terms else None, order=order, limit=limit or 0, after=after
         )
@@ -469,7 +466,7 @@ class View:
         return 0 if limit is not None and limit <= most else most
 
     def _too_many(self, dataset: str) -> SizeError:
-        self._meter(dataset, ()).finish("denied")
+        self.meter(dataset, ()).finish("denied")
         return SizeError(
             f"this read gives more rows than the {self.rows_limit:,} that {self.principal.id} may read at once",
             where=dataset,
@@ -503,7 +500,7 @@ class View:
             counted = self.engine.query(statements.more_than(sql, most), relations, params)
             if counted.read_all().num_rows:
                 raise self._too_many(dataset)
-        meter = self._meter(dataset, columns)
+        meter = self.meter(dataset, columns)
         try:
             reader = self.engine.query(sql, relations, params)
         except BaseException:
