@@ -103,9 +103,9 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether it can be asked: it runs, and says nothing unasked, not even that it ended."""
         with self._lock:
-            return not self._killed and not self._exited(0)
+            return not self._killed and not _ready(0, self._process, self.channel.socket)
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request.
@@ -134,15 +134,18 @@ class Worker:
             if self._gone:
                 return
             self._gone = True
-            self._exited(ENDING_MILLISECONDS)
+            _ready(ENDING_MILLISECONDS, self._process)
             os.close(self._process)
             self.channel.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def _exited(self, milliseconds: int) -> bool:
-        poll = select.poll()
-        poll.register(self._process, select.POLLIN)
-        return bool(poll.poll(milliseconds))
+
+def _ready(milliseconds: int, *ends: int | socket.socket) -> bool:
+    """Whether one of the ends can be read, or is closed."""
+    poll = select.poll()
+    for end in ends:
+        poll.register(end, select.POLLIN)
+    return bool(poll.poll(milliseconds))
 
 
 class Workers:

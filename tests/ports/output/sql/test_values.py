@@ -130,6 +130,8 @@ def test_days_out_of_the_ordinary(day, shown):
         (types.TIMESTAMP, "2020-01-03 04:05:06.7+02", datetime(2020, 1, 3, 4, 5, 6, 700_000)),
         (types.TIMESTAMPTZ, "2020-01-03T04:05Z", datetime(2020, 1, 3, 4, 5, tzinfo=UTC)),
         (types.TIME, "04:05:06", time(4, 5, 6)),
+        (types.FLOAT4, "4.928935e+07", 49289352.0),
+        (types.FLOAT4, "-Infinity", float("-inf")),
         (types.BOOL, " TRUE ", True),
         (types.NUMERIC, "1e3", Decimal("1e3")),
         (1007, "[0:1]={1,2}", [1, 2]),

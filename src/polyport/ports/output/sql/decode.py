@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -183,6 +184,11 @@ def _float_text(shown: str) -> float:
     return float(shown)
 
 
+def _float4_text(shown: str) -> float:
+    found = _float_text(shown)  # its shortest form is not its value
+    return found if math.isinf(found) else float(struct.unpack("!f", struct.pack("!f", found))[0])
+
+
 def _numeric_text(shown: str) -> Decimal | float:
     if "_" in shown:
         raise ValueError(shown)
@@ -197,7 +203,7 @@ _TEXTS: Final[dict[int, Callable[[str], Any]]] = {
     types.INT4: _integer_text,
     types.INT8: _integer_text,
     types.OID: _integer_text,
-    types.FLOAT4: _float_text,
+    types.FLOAT4: _float4_text,
     types.FLOAT8: _float_text,
     types.NUMERIC: _numeric_text,
     types.DATE: _date_text,
