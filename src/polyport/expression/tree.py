@@ -1,0 +1,140 @@
+"""The filter language as an immutable tree, and what is asked of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import date, datetime
+    from decimal import Decimal
+
+Comparator = Literal["=", "!=", "<", "<=", ">", ">="]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`principal.<name>`: a value known when somebody asks."""
+
+    name: str
+
+
+Value: TypeAlias = "str | int | Decimal | bool | date | datetime | Attribute"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`column op value`."""
+
+    column: str
+    op: Comparator
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """`column in (values)`."""
+
+    column: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """`column like pattern`."""
+
+    column: str
+    pattern: Value
+
+
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """`column is null`."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """`not term`."""
+
+    term: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of the terms; of none: true."""
+
+    terms: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one of the terms; of none: false."""
+
+    terms: tuple[Expression, ...]
+
+
+Expression: TypeAlias = "Compare | In | Like | IsNull | Not | And | Or"
+
+
+def columns(expression: Expression) -> tuple[str, ...]:
+    """The columns named, each once, in order."""
+    return tuple(dict.fromkeys(leaf.column for leaf in leaves(expression)))
+
+
+def leaves(expression: Expression) -> Iterator[Compare | In | Like | IsNull]:
+    """The comparisons, left to right."""
+    match expression:
+        case And(terms) | Or(terms):
+            for term in terms:
+                yield from leaves(term)
+        case Not(term):
+            yield from leaves(term)
+        case _:
+            yield expression
+
+
+def attributes(expression: Expression) -> tuple[str, ...]:
+    """The `principal.` names used, each once, in order."""
+    found: list[Value] = []
+    for leaf in leaves(expression):
+        match leaf:
+            case Compare(_, _, value) | Like(_, value):
+                found.append(value)
+            case In(_, values):
+                found.extend(values)
+    return tuple(dict.fromkeys(value.name for value in found if isinstance(value, Attribute)))
+
+
+def filled(expression: Expression, principal: Mapping[str, str]) -> Expression | None:
+    """The tree with the values of `principal.<name>` in it; None where one is not known."""
+    if any(name not in principal for name in attributes(expression)):
+        return None
+
+    def value(given: Value) -> Value:
+        return principal[given.name] if isinstance(given, Attribute) else given
+
+    return _mapped(expression, value)
+
+
+def _mapped(node: Expression, change: Callable[[Value], Value]) -> Expression:
+    match node:
+        case And(terms) | Or(terms):
+            return type(node)(tuple(_mapped(term, change) for term in terms))
+        case Not(term):
+            return Not(_mapped(term, change))
+        case IsNull():
+            return node
+    return _mapped_leaf(node, change)
+
+
+def _mapped_leaf(leaf: Compare | In | Like, change: Callable[[Value], Value]) -> Expression:
+    match leaf:
+        case Compare(column, op, given):
+            return Compare(column, op, change(given))
+        case In(column, values):
+            return In(column, tuple(map(change, values)))
+        case Like(column, pattern):
+            return Like(column, change(pattern))

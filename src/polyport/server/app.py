@@ -1,0 +1,206 @@
+"""All ports of some products as one ASGI application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.routing import Mount, Route
+
+from polyport.access import lifecycle
+from polyport.access.identity import LOOPBACK, local_owner
+from polyport.errors import NotFoundError, PolyportError
+from polyport.ports.counted import Counted, noting
+from polyport.ports.deprecated import Deprecated
+from polyport.ports.http import VARY, HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.information import metrics
+from polyport.ports.information.metadata import MetadataPort, catalog, glossary
+from polyport.ports.output import Served
+from polyport.server.fence import Fence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
+
+    from polyport.access.identity import Identify
+    from polyport.product import Product
+
+
+HAL = "application/hal+json"
+
+
+def address(product: str) -> str:
+    """The path of a product: `/products/{id}`."""
+    return f"/products/{quote(product, safe='')}"
+
+
+def create_app(
+    products: Sequence[Product],
+    *,
+    identify: Identify = local_owner,
+    hosts: Sequence[str] = LOOPBACK,
+    addresses: Mapping[str, str] | None = None,
+    unserved: Sequence[str] = (),
+) -> Starlette:
+    """The ASGI application: `/`, a document for each product, and its served and management ports below it.
+
+    Only requests that name one of `hosts` (`*`: any) are answered, so that no web page elsewhere can reach a server
+    without a login through a name that it makes point here; nor are those that a browser says come from such a page.
+
+    `unserved`: the ids of products of the mesh that cannot be loaded; whoever asks for one is told so (503).
+    `addresses`: type of a listening port -> where it listens, which the metadata tells.
+    """
+    routes: list[BaseRoute] = [Route("/", _root(products, unserved, identify), methods=["GET"])]
+    metadata: list[MetadataPort] = []
+    for product in products:
+        routes += _routes(product, noting(identify), metadata, addresses or {})
+    for name in unserved:
+        told = _out_of_order(name, identify)
+        routes += (Route(address(name), told), Mount(address(name), told))
+    routes += _node(metadata, products)
+    metered = [(p.spec.id, p.ledger, p.stored) for p in products]
+    routes.append(Route("/metrics", guarded(metrics.node(metered, identify))))
+    routes.append(Route("/{path:path}", _nothing_here))
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+            Middleware(Fence),
+        ],
+        exception_handlers={
+            PolyportError: lambda _, error: problem(error),
+            HTTPException: lambda _, error: refusal(
+                HttpError(error.status_code, error.detail, error.headers)
+            ),
+        },
+    )
+
+
+def _routes(
+    product: Product,
+    identify: Identify,
+    metadata: list[MetadataPort],
+    addresses: Mapping[str, str],
+) -> Iterator[BaseRoute]:
+    base = address(product.spec.id)
+    outputs = product.ports(identify)
+    served = [port for port in outputs if isinstance(port, Served)]
+    for port in served:
+        spec = port.context.spec
+        newer = _successor(port, served)
+        link = f'<{base}{newer.mount}/>; rel="successor-version"' if newer else ""
+        counted = Counted(port.app(), product.ledger, product.spec.id, spec.name, link=link)
+        yield Mount(base + port.mount, app=_in_its_state(counted, product))
+        yield Route(base + port.mount, _with_slash)
+    management = product.management(identify, outputs, addresses)
+    for each in management:
+        for route in each.routes():
+            yield _below(base, route, product, each.name)
+    for each in management:
+        if isinstance(each, MetadataPort):
+            metadata.append(each)
+            counted = Counted(each.document, product.ledger, product.spec.id, each.name)
+            yield Route(base, counted)
+
+
+def _node(metadata: Sequence[MetadataPort], products: Sequence[Product]) -> Iterator[BaseRoute]:
+    """What the node tells of all its products."""
+    name = next((p.around().name for p in products), "") or "this node"
+    listed, words = guarded(catalog(metadata, name)), guarded(glossary(metadata))
+    for path in ("/catalog", "/catalog.jsonld", "/catalog.ttl"):
+        yield Route(path, listed)
+    yield Route("/glossary", words)
+    yield Route("/glossary/{term}", words)
+
+
+def _successor(port: Served, served: Sequence[Served]) -> Served | None:
+    """The newest major of the same port, where `port` is an older one."""
+    found = port.context.product.successor(port.context.spec)
+    return next(
+        (
+            p
+            for p in served
+            if found is not None
+            and p.context.spec.version == found.version
+            and p.context.spec.name == found.name
+        ),
+        None,
+    )
+
+
+def _below(base: str, route: BaseRoute, product: Product, port: str) -> BaseRoute:
+    """A management port's route, at its place and counted."""
+    if not isinstance(route, Route | Mount):
+        raise TypeError(f"the port {port!r} has a route that is neither Route nor Mount: {route!r}")
+    counted = _in_its_state(Counted(route.app, product.ledger, product.spec.id, port), product)
+    return (
+        Route(base + route.path, counted)
+        if isinstance(route, Route)
+        else Mount(base + route.path, counted)
+    )
+
+
+def _in_its_state(app: ASGIApp, product: Product) -> ASGIApp:
+    """`app`; where the product is deprecated, its answers say so."""
+    if lifecycle.status(product.spec) != "deprecated":
+        return app
+    since = lifecycle.deprecated_since(product.spec)
+    if since is None:  # a date is wanted: the newest snapshot's is the latest that is sure
+        history = product.history()
+        since = history[-1].committed_at if history else product.clock()
+    return Deprecated(app, since, lifecycle.successor(product.spec))
+
+
+def _out_of_order(name: str, identify: Identify) -> ASGIApp:
+    """Answers for a product that is not served."""
+
+    async def app(request: Request) -> Response:
+        identify(request)
+        raise HttpError(
+            503, f"{name!r} is not served: its files are wrong; its owner can correct it"
+        )
+
+    return guarded(app)
+
+
+def _root(
+    products: Sequence[Product], unserved: Sequence[str], identify: Identify
+) -> Callable[[Request], Response]:
+    also = {"unserved": list(unserved)} if unserved else {}
+    links = {
+        "self": {"href": "/"},
+        "catalog": {"href": "/catalog"},
+        "glossary": {"href": "/glossary"},
+        "product": [
+            {"href": address(p.spec.id), "name": p.spec.id, "title": p.spec.name} for p in products
+        ],
+    }
+
+    def root(request: Request) -> Response:
+        identify(request)  # what there is, is told to those who are known
+        return JSONResponse({"_links": links, **also}, headers=_MINE, media_type=HAL)
+
+    return root
+
+
+_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
+
+
+def _with_slash(request: Request) -> Response:
+    """To the port's root: relative, for an absolute address would be built on what the request says of the host."""
+    sent = raw_path(request).decode("ascii", "replace").rpartition("/")[2]
+    query = request.url.query
+    return RedirectResponse(f"./{sent}/" + (f"?{query}" if query else ""))
+
+
+def _nothing_here(request: Request) -> Response:
+    return problem(NotFoundError(f"nothing is at {request.url.path}", fix="start at /"))

@@ -1,0 +1,9 @@
+"""How all tests draw: the same examples in each run, however slow the machine; `explore` draws anew, and more."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("polyport", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=300)
+settings.load_profile("polyport")
