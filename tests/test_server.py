@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from polyport.errors import ConfigurationError
-from polyport.server import Node, check_address, client_lines, create_app, login, serve
+from polyport.server import Node, check_address, client_lines, create_app, listening, login, serve
 from polyport.testing.asgi import Client
 from polyport.testing.output_port import make_product
 
@@ -107,3 +108,20 @@ def test_client_lines_name_the_port(product):
         "http://127.0.0.1:8400/products/films/rest/v1"
         in client_lines(product, "http://127.0.0.1:8400")["rest"]
     )
+
+
+@pytest.mark.parametrize("kind", ["sql", "flight"])
+def test_a_port_that_is_in_use_is_named_with_its_option(tmp_path, kind):
+    with (
+        make_product(tmp_path / "films", kind) as product,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        number = taken.getsockname()[1]
+        node = Node(listen={kind: number})
+        with (
+            pytest.raises(ConfigurationError, match="in use") as caught,
+            listening([product], node, None),
+        ):
+            pass
+    assert caught.value.where == f"serve --listen {kind}={number}"
+    assert caught.value.fix == f"polyport serve --listen {kind}={number + 1}"

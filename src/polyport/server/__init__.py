@@ -10,7 +10,7 @@ from polyport.access.identity import LOOPBACK, Identity
 from polyport.ports.output import Endpoint, Listening
 from polyport.server.app import address, create_app
 from polyport.server.lines import client_lines
-from polyport.server.node import Node, check_address, login, mesh_name
+from polyport.server.node import Node, check_address, check_free, login, mesh_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +91,10 @@ def listening(
     with ExitStack() as ending:
         made: dict[str, Listened] = {}
         for kind, ports in found.items():
-            opened = type(ports[0]).listen(ports, _endpoint(at, ports[0], identity))
+            endpoint = _endpoint(at, ports[0], identity)
+            option = f"--listen {kind}={endpoint.port}"
+            check_free(at.host, endpoint.port, option, f"--listen {kind}={endpoint.port + 1}")
+            opened = type(ports[0]).listen(ports, endpoint)
             ending.callback(opened.close)
             tls = "+tls" if at.certificate else ""
             made[kind] = Listened(opened, f"{ports[0].scheme}{tls}://{at.name}:{opened.port}")

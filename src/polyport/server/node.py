@@ -86,7 +86,15 @@ def check_address(at: Node) -> None:
     """
     if at.certificate:
         _check_certificate(at.certificate, at.certificate_key)
-    host, port = at.host, at.port
+    check_free(at.host, at.port, "--port", f"--port {at.port + 1}")
+
+
+def check_free(host: str, port: int, option: str, other: str) -> None:
+    """Make sure that a port can be listened at. `option` of `serve` set it; `other` would set another.
+
+    Raises:
+        ConfigurationError: It is in use, or the address is not this machine's.
+    """
     import errno  # noqa: PLC0415
     import socket  # noqa: PLC0415
 
@@ -98,8 +106,8 @@ def check_address(at: Node) -> None:
             taken = error.errno == errno.EADDRINUSE
             raise ConfigurationError(
                 f"{host}:{port} cannot be used: {error.strerror}",
-                where="serve --port" if taken else "serve --host",
-                fix=f"polyport serve --port {port + 1}" if taken else "an address of this machine",
+                where=f"serve {option}" if taken else "serve --host",
+                fix=f"polyport serve {other}" if taken else "an address of this machine",
             ) from error
 
 

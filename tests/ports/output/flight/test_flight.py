@@ -428,7 +428,9 @@ def test_lines_and_snippets_run_when_pasted(listener, products):
         assert "Alien" in ran.stdout, name
 
 
-@pytest.mark.parametrize("dataset", ["a 'b' $(touch /nix)", 'say "hi"', "a;b"])
+@pytest.mark.parametrize(
+    "dataset", ["a 'b' $(touch /nix) `x`", 'say "hi"', "a;b", "back\\\\slash", "well!"]
+)
 def test_a_line_survives_any_name(products, dataset):
     (port,) = products["films"].ports()
     line = port.client_line("grpc://h:1", dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from shlex import quote as shell
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -42,13 +43,14 @@ class FlightPort:
 
     def client_line(self, base_url: str, dataset: str) -> str:
         """A command that reads the first rows of `dataset` with ADBC."""
-        lines = [
-            *self._opening(base_url),
-            f"cursor.execute({self._sql(dataset)!r})",
+        sql = f"SELECT * FROM {quote(self.context.product.id)}.{quote(dataset)} LIMIT 3"
+        lines = (
+            "import adbc_driver_flightsql.dbapi as flight",
+            f"cursor = flight.connect({base_url!r}).cursor()",
+            f"cursor.execute({sql!r})",
             "print(cursor.fetch_arrow_table())",
-            *_CLOSING,
-        ]
-        return f"python -c {shell('; '.join(lines))}"
+        )
+        return f"python -c {_shell('; '.join(lines))}"
 
     def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
         """ADBC gives a table of Arrow, or data frames."""
@@ -87,6 +89,13 @@ class FlightPort:
 
     def _sql(self, dataset: str) -> str:
         return f"SELECT * FROM {quote(dataset)} LIMIT 3"
+
+
+def _shell(text: str) -> str:
+    """`text` as one word of a shell; in double quotes, which leave Python's quotes alone, where that is safe."""
+    if "!" in text:  # history, where a person types
+        return shell(text)
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", text) + '"'
 
 
 _CLOSING = ("cursor.close()", "connection.close()")
