@@ -112,7 +112,7 @@ def test_readers_see_only_whole_snapshots_through_100_publishes(served):
                         assert int(snapshot.split(";")[0]) == generation + 2
                         counts[ask.__name__] += 1
                         with contextlib.suppress(subprocess.TimeoutExpired):
-                            publisher.wait(0.01)  # leaves it a core
+                            publisher.wait(0.1)  # leaves it a core
             finally:
                 publisher.kill()
             assert publisher.returncode == 0, publisher.stderr.read()

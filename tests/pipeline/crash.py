@@ -56,24 +56,6 @@ def python(shop, file, name):
     )
 
 
-def check(_shop):
-    sys.modules["polyport.pipeline.build"].gate = die
-
-
-def publish(shop):
-    shop.store.publish = die
-
-
-def published(shop):
-    real = shop.store.publish
-
-    def then_die(*args, **more):
-        real(*args, **more)
-        die()
-
-    shop.store.publish = then_die
-
-
 if __name__ == "__main__":
     folder, moment = Path(sys.argv[1]), sys.argv[2]
     with DuckDBEngine(memory="256MB", threads=1, scratch=folder / "spill") as engine:
