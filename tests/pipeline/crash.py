@@ -10,8 +10,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pyarrow as pa
-from conftest import FILMS, Workshop, fill
 
+from conftest import FILMS, Workshop, fill
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.store.local import LocalStore
 
