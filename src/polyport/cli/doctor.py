@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 NEEDED = (
     "duckdb",
     "pyarrow",
-    "pyiceberg",
     "sqlalchemy",
     "starlette",
     "uvicorn",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from polyport.engine import Engine, Written
     from polyport.model import QualityReport, RuleResult, Snapshot, Step
     from polyport.pipeline.erasure.tombstones import Tombstones
-    from polyport.pipeline.plan import Plan
     from polyport.pipeline.progress import Activity
     from polyport.pipeline.quality import Gate
     from polyport.ports.input import InputPort, Received
@@ -184,28 +182,12 @@ def _stages(
             received,
             job.tombstones(),
         )
-        with _preparing(job.store, work):
-            written = run_steps(work, inputs, bench)
-            _tell_erased(bench)
-            checked = _check(bench, written, job, previous)
+        written = run_steps(work, inputs, bench)
+        _tell_erased(bench)
+        checked = _check(bench, written, job, previous)
         raw.accept(job.run)
         identities = {name: got.identity for name, got in received.items()}
         return _publish(attempt, bench, checked, previous=previous, inputs=identities)
-
-
-@contextmanager
-def _preparing(store: Store, work: Plan) -> Iterator[None]:
-    """What publishing needs is loaded while the engine works, and is there at the end.
-
-    Not beside Python of the product's own, which could fork or import the same at that moment.
-    """
-    if work.runs_python:
-        yield
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="polyport-prepare") as beside:
-        loaded = beside.submit(store.prepare)
-        yield
-        loaded.result()
 
 
 def _tell_erased(bench: Bench) -> None:

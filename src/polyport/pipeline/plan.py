@@ -57,11 +57,6 @@ class Plan:
     uses: Mapping[str, int]
     """How many steps and datasets read a table, by key."""
 
-    @property
-    def runs_python(self) -> bool:
-        """Whether code of the product's own runs in this process."""
-        return any(isinstance(step.code, PythonCode) for step in self.steps)
-
     def where(self, key: str) -> str:
         """The file behind a table, or the input port."""
         found = next((s.where for s in self.steps if s.key == key), "")

@@ -63,10 +63,6 @@ class Store(Protocol):
         """
         ...
 
-    def prepare(self) -> None:
-        """Load what `publish` needs, which takes a while: to be called beside other work. Nothing needs it called."""
-        ...
-
     def publish(
         self,
         product: str,

@@ -189,7 +189,7 @@ class _Numbers:
     def ids(
         self, kind: pa.DataType, old: pa.DataType | None, known: int | FieldIds | None
     ) -> int | FieldIds:
-        if old is None or known is None or not _same_column(old, kind):
+        if old is None or known is None or not may_become(old, kind):
             old, known = None, None
         own = self._next() if known is None else own_id(known)
         inner = children(kind)
@@ -205,7 +205,8 @@ class _Numbers:
         return self.last
 
 
-def _same_column(old: pa.DataType, new: pa.DataType) -> bool:
+def may_become(old: pa.DataType, new: pa.DataType) -> bool:
+    """Whether Iceberg takes both types for the same column, or lets the old one become the new one."""
     before, after = iceberg_type(old), iceberg_type(new)
     if before == after:
         return bool(before) or old == new
@@ -281,3 +282,18 @@ def _type_json(kind: pa.DataType, ids: int | FieldIds) -> str | dict[str, Any]:
     parts = {f"{n}-id": number for n, number in numbers.items()}
     optional = {"element-required": False} if name == "list" else {"value-required": False}
     return {"type": name, **parts, **types, **optional}
+
+
+def name_mapping(columns: Columns) -> list[dict[str, Any]]:
+    """Field ids by name, for files that carry none: Iceberg's `schema.name-mapping.default` as its JSON."""
+    return [
+        _mapped(column.name, column.type, columns.field_ids[column.name])
+        for column in columns.schema
+    ]
+
+
+def _mapped(name: str, kind: pa.DataType, ids: int | FieldIds) -> dict[str, Any]:
+    mapped: dict[str, Any] = {"names": [name], "field-id": own_id(ids)}
+    if not isinstance(ids, int):
+        mapped["fields"] = [_mapped(n, child.type, ids[n]) for n, child in children(kind)]
+    return mapped

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from polyport.errors import ConflictError
-from polyport.store import disk, locks, manifest, sweep
+from polyport.store import disk, iceberg, locks, manifest, sweep
 from polyport.store.layout import safe
 from polyport.store.manifest import DataFile, Erased
 
@@ -137,8 +137,6 @@ def _entry(work: Work, old: Manifest, entry: Entry, before: tuple[Entry, Entry] 
         return new
     if before is not None and before[0].iceberg == entry.iceberg:
         return replace(new, iceberg=before[1].iceberg)
-    from polyport.store import iceberg  # noqa: PLC0415 - pyiceberg takes 0.5 s to import
-
     table = iceberg.commit(
         work.home,
         new,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import secrets
 import time
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from polyport.store import (
     disk,
     drafts,
     erase,
+    iceberg,
     locks,
     manifest,
     refs,
@@ -43,7 +43,6 @@ _CACHED = 4096
 """Parsed manifests kept in memory."""
 _ATTEMPTS = 100
 """How often a reader looks again when what it found was removed under its hands."""
-_ICEBERG = "polyport.store.iceberg"
 _TICK = timedelta(microseconds=1)
 
 
@@ -162,11 +161,6 @@ class LocalStore:
         finally:
             with disk.guarded(home.folder), locks.exclusive(home.mutex):
                 staging.close(lambda: self._needed(home))
-
-    def prepare(self) -> None:
-        """See `Store.prepare`."""
-        if self._iceberg:
-            importlib.import_module(_ICEBERG)
 
     def publish(
         self,
@@ -455,8 +449,6 @@ def _parse(path: Path, product: str, sequence: int, _mark: tuple[int, int, int])
 
 
 def _with_iceberg(home: Home, entry: Entry, snapshot: Snapshot, before: Entry | None) -> Entry:
-    from polyport.store import iceberg  # noqa: PLC0415 - pyiceberg takes 0.5 s to import
-
     name = entry.dataset.name
     if entry.iceberg is not None and entry.iceberg.location == iceberg.location(home, name):
         return entry
