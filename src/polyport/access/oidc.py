@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from polyport.errors import AuthenticationError, ConfigurationError, MissingExtraError
 from polyport.model import OWNER, Credential, Principal
 
@@ -249,6 +247,8 @@ def _of_family(key: Mapping[str, Any], algorithm: str) -> bool:
 
 def _fetched(url: str) -> Mapping[str, Any]:
     """The JSON object at `url`; empty where there is none, in time, of a sensible size."""
+    import httpx  # noqa: PLC0415 - 0.2 s to import, for issuers only
+
     ends = time.monotonic() + TIMEOUT
     here = urlsplit(url).hostname in LOCAL
     body = b""

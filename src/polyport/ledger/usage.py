@@ -6,13 +6,15 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from polyport.ledger.database import METADATA, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import date
+
+    from sqlalchemy.dialects import postgresql
 
     from polyport.model import Read, Request
 
@@ -164,17 +166,21 @@ def _sums(table: sa.Table, name: str) -> bool:
 
 
 def _upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    insert = (
-        postgresql.insert(table)
-        if connection.dialect.name == "postgresql"
-        else sqlite.insert(table)
-    )
+    insert = _insert(connection.dialect.name, table)
     changed = {
         c.name: c + insert.excluded[c.name] if _sums(table, c.name) else insert.excluded[c.name]
         for c in table.columns
         if not c.primary_key
     }
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+def _insert(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    if dialect != "postgresql":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 0.1 s to import, for few ledgers
+
+    return postgresql.insert(table)
 
 
 __all__ = ["BUCKETS", "TABLES", "Usage", "rename"]
