@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -200,3 +201,32 @@ def test_wide_and_combining_characters_keep_the_columns():
 
 def test_values_cannot_steer_the_terminal():
     assert cell("a\x1b[31mb\nc\x9bd") == "a [31mb c d"
+
+
+def test_a_build_imports_only_what_it_needs(tmp_path):
+    assert run("init", "tiny", cwd=tmp_path).returncode == 0
+    code = (
+        "import sys; sys.argv = ['polyport', 'build', 'tiny']\n"
+        "from polyport.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert not ended.code, ended.code\n"
+        "print('loaded:', *sorted(sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        check=True,
+    )
+    loaded = set(ended.stdout.partition("loaded: ")[2].split())
+    assert "polyport.store.iceberg" in loaded
+    assert not loaded & {"httpx", "rich", "uvicorn", "sqlalchemy.dialects.postgresql"}
+    assert not {m for m in loaded if m.partition(".")[0] in {"pyiceberg", "fastavro"}}
+
+
+def test_what_only_tests_read_with_is_no_dependency_of_a_user():
+    needed = [r for r in metadata.requires("polyport") if "extra ==" not in r]
+    assert any(r.startswith("duckdb") for r in needed)
+    assert not [r for r in needed if r.startswith(("pyiceberg", "fastavro"))]
