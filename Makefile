@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check install bench clean
+.PHONY: demo test check install clients bench clean
 
 demo: .venv/run.stamp  ## build the Messflix products from real film data and serve them
 	$(BIN)/polyport demo $(DEMO)
 
-test: .venv/dev.stamp  ## the whole test command
+test: .venv/dev.stamp .clients/stamp  ## the whole test command
 	$(BIN)/python -m pytest -n 2 $(PYTEST)
 
 check: .venv/dev.stamp  ## formatting, lint, types, layers
@@ -19,6 +19,8 @@ check: .venv/dev.stamp  ## formatting, lint, types, layers
 
 bench: .venv/dev.stamp  ## ratios against peers and the bare engine; takes a while
 	$(BIN)/python -m benchmarks
+
+clients: .clients/stamp  ## clients for the tests that cannot live in .venv: DuckDB 1.5.5 with its postgres extension
 
 install: .venv/run.stamp  ## what a user needs, in .venv
 
@@ -34,5 +36,10 @@ install: .venv/run.stamp  ## what a user needs, in .venv
 	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
 	@touch $@ .venv/run.stamp
 
+.clients/stamp: Makefile | .venv/bin/python
+	$(BIN)/pip install --quiet --no-compile --no-deps --upgrade --target .clients/duckdb-1.5 \
+		duckdb==1.5.5 duckdb-extension-postgres-scanner==1.5.5
+	@touch $@
+
 clean:
-	rm -rf .venv .polyport examples/messflix/.polyport
+	rm -rf .venv .clients .polyport examples/messflix/.polyport

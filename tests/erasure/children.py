@@ -1,4 +1,4 @@
-"""Processes of their own: `kill HOME MOMENT` erases and is killed there; `read HOME`, `run HOME` hold until told."""
+"""Processes of their own: `kill` erases and is killed at a moment; `read HOME`, `hold HOME` hold until told."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ MOMENTS = {
 def kill(home, moment):
     MOMENTS[moment]()
     target = erasure.Target("people", f"person = '{_PEOPLE.JANE.replace(chr(39), chr(39) * 2)}'")
-    with Product.load(home) as product:
+    with Product.load(Path(home)) as product:
         erasure.erase(product.erasing(), erasure.Request((target,), reason="asked"))
 
 
-def read(home, _):
+def read(home):
     with Product.load(home) as product, product.open(OWNER, "2") as view:
         reader = view.scan("people")
         say("reading")
@@ -86,13 +86,11 @@ def read(home, _):
             say(len(rest.read_all()))
 
 
-def hold(home, _):
+def hold(home):
     with Product.load(home) as product, product.store.stage("people", "slow"):
         say("staging")
         sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    {"kill": kill, "read": read, "hold": hold}[sys.argv[1]](
-        Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else ""
-    )
+    {"read": read, "hold": hold}[sys.argv[1]](Path(sys.argv[2]))

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.forks import forks
 
 from polyport.errors import ConflictError
 from polyport.pipeline import erasure
@@ -47,13 +48,18 @@ def child(*arguments):
             process.kill()
 
 
+@pytest.fixture(scope="module")
+def forked():
+    with forks(CHILD) as call:
+        yield call
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_any_moment_it_is_whole_and_goes_on(home, moment):
+def test_killed_at_any_moment_it_is_whole_and_goes_on(home, forked, moment):
     with Product.load(home) as product:
         before = {n: rows_of(product, str(n)) for n in (1, 2, 3)}
-    with child("kill", home, moment) as process:
-        _, err = process.communicate(timeout=120)
-        assert process.returncode == -signal.SIGKILL, err
+    status, said = forked("kill", home, moment)
+    assert status == -signal.SIGKILL, said
     with Product.load(home) as product:  # each snapshot is as it was, or as it will be
         for number, rows in before.items():
             without = [r for r in rows if r["person"] != JANE]

@@ -163,6 +163,19 @@ def test_the_metadata_has_lines_for_sql_that_run(served):
     assert ("flight", "shell") in ran
 
 
+@pytest.mark.parametrize(
+    ("page", "says"), [("flight.md", "[5 rows x 16 columns]"), ("sql.md", "3202\n")]
+)
+def test_the_lines_of_a_port_s_page_run(served, page, says):
+    folder, port = served
+    ((_, text),) = blocks(page)
+    if missing(text):
+        pytest.skip("its client is not installed")
+    shifted = re.sub(r":(84\d\d)", lambda found: f":{port + int(found[1]) - 8400}", text)
+    assert shifted != text
+    assert says in run_python(shifted, folder)
+
+
 def missing(script):
     """Whether a script imports what is not installed here."""
     names = re.findall(r"^(?:import|from) (\w+)", script, re.MULTILINE)

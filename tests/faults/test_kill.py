@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+from tests.forks import forks
 
 from polyport.testing.output_port import ROWS
 
-DYING = """
-import functools, importlib, os, signal, sys
-from polyport.cli import main
-
-module, name, when = sys.argv.pop(1), sys.argv.pop(1), sys.argv.pop(1)
-target = functools.reduce(getattr, name.split(".")[:-1], importlib.import_module(module))
-last = name.rsplit(".", 1)[-1]
-real = getattr(target, last)
-
-def dying(*given, **more):
-    if when == "after":
-        real(*given, **more)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-setattr(target, last, dying)
-main()
-"""
 BUILD = "polyport.pipeline.build"
 MOMENTS = {
     "raw": (BUILD, "receive", "after", 1),
@@ -40,13 +23,19 @@ MOMENTS = {
 }
 
 
-def die(moment, home):
-    ended = subprocess.run(
-        [sys.executable, "-c", DYING, *MOMENTS[moment][:3], "build", str(home)],
-        capture_output=True,
-        timeout=120,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+@pytest.fixture(scope="module")
+def forked():
+    with forks(Path(__file__).with_name("dying.py")) as call:
+        yield call
+
+
+@pytest.fixture
+def die(forked):
+    def killed(moment, home):
+        status, said = forked("command", *MOMENTS[moment][:3], "build", home)
+        assert status == -signal.SIGKILL, said
+
+    return killed
 
 
 def ids(reply):
@@ -54,7 +43,7 @@ def ids(reply):
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_build_harms_nobody(served, polyport, moment):
+def test_a_killed_build_harms_nobody(served, polyport, die, moment):
     served.input(*ROWS[1:])
     die(moment, served.home)
     newest = MOMENTS[moment][3]
@@ -85,7 +74,7 @@ def test_a_killed_build_harms_nobody(served, polyport, moment):
     assert runs == {s["run"] for s in snapshots}
 
 
-def test_a_killed_first_build_leaves_a_product_without_snapshots(tmp_path, polyport):
+def test_a_killed_first_build_leaves_a_product_without_snapshots(tmp_path, polyport, die):
     assert polyport("init", "fresh", "--dir", tmp_path).code == 0
     die("before publish", tmp_path / "fresh")
     assert json.loads(polyport("history", tmp_path / "fresh", "--json").out) == []

@@ -56,8 +56,8 @@ def python(shop, file, name):
     )
 
 
-if __name__ == "__main__":
-    folder, moment = Path(sys.argv[1]), sys.argv[2]
+def run(folder, moment):
+    folder = Path(folder)
     with DuckDBEngine(memory="256MB", threads=1, scratch=folder / "spill") as engine:
         store = LocalStore(folder / "store", iceberg=False)
         shop = Workshop(folder / "product", folder / "state", engine, store, runs=50)

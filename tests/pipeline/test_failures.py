@@ -6,12 +6,11 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
+from tests.forks import forks
 
 from polyport.errors import ConflictError, PolyportError, QueryError, StoreError
 from polyport.pipeline import build, folders
@@ -38,13 +37,17 @@ def changed(shop):
     return shop
 
 
+@pytest.fixture(scope="module")
+def forked():
+    with forks(CRASH) as call:
+        yield call
+
+
 @pytest.mark.parametrize("moment", ["receive", "read", "cleanse", "transform"])
-def test_a_build_killed_amid_a_stage_harms_nobody(films, tmp_path, moment):
+def test_a_build_killed_amid_a_stage_harms_nobody(films, tmp_path, forked, moment):
     films.build()
-    done = subprocess.run(
-        [sys.executable, "-B", str(CRASH), str(tmp_path), moment], capture_output=True, timeout=60
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    status, said = forked("run", tmp_path, moment)
+    assert status == -signal.SIGKILL, said
     killed = films.log("20260101T000051-abcdef")
     assert read_log(killed)[0].message == "build started"
     assert films.store.snapshot("costs", "latest").sequence == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import adbc_driver_manager
 import pyarrow as pa
 import pytest
 
@@ -247,3 +248,19 @@ def test_adbc_tells_it(connect):
     assert connection.adbc_get_table_types() == ["TABLE"]
     schema = connection.adbc_get_table_schema("studios", db_schema_filter="more-films")
     assert (schema.names, schema.field("name").nullable) == (["name"], False)
+
+
+def test_what_adbc_s_driver_does_not_ask_for(connect):
+    """As the page says."""
+    connection = connect(None)
+    for asked in (connection.adbc_get_statistics, connection.adbc_get_statistic_names):
+        with pytest.raises(
+            adbc_driver_manager.NotSupportedError, match=r"FlightSQL.*not supported"
+        ):
+            asked()
+    (mesh,) = connection.adbc_get_objects(depth="all").read_all().to_pylist()
+    tables = [t for s in mesh["catalog_db_schemas"] for t in s["db_schema_tables"]]
+    assert [t["table_constraints"] for t in tables] == [[]] * 3
+    with connect().cursor() as cursor:
+        cursor.execute("SELECT column_name, count FROM (SUMMARIZE films) WHERE column_name = 'id'")
+        assert cursor.fetchall() == [("id", 5)]

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyport.errors import QueryError
@@ -41,6 +41,8 @@ MESSAGES = sorted(
     ),
     key=lambda c: c.__name__,
 )
+FEW = settings(max_examples=settings().max_examples // 4)
+"""For each message; together they are some hundreds."""
 
 
 def values(message):
@@ -60,6 +62,7 @@ def values(message):
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda c: c.__name__)
 def test_what_is_written_is_read(message):
+    @FEW
     @given(values(message))
     def same(value):
         assert message.parse(value.encode()) == value
@@ -129,6 +132,7 @@ def same_as(ours, theirs):
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda c: c.__name__)
 def test_google_reads_what_is_written_and_the_other_way_round(google, message):
+    @FEW
     @given(values(message))
     def same(value):
         theirs = google[message.__name__].FromString(value.encode())
@@ -152,6 +156,7 @@ def test_hostile_bytes_are_read_as_google_reads_them_or_refused(google, message)
         st.binary(max_size=2),
     )
 
+    @FEW
     @given(whole | changed)
     def read(data):
         try:

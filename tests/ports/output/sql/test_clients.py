@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.clients import node_modules, old_duckdb, program, run
 
 JDBC = Path("/usr/share/java/postgresql.jar")
 ODBC = "psqlodbcw.so"
-NODE_MODULES = "POLYPORT_NODE_MODULES"
-"""A folder with the npm package `pg`."""
-OLD_DUCKDB = "POLYPORT_DUCKDB_1_5"
-"""A Python with duckdb 1.5.5 and duckdb-extension-postgres-scanner: the extension does not load into DuckDB 2."""
-
-
-def program(name: str) -> str:
-    return shutil.which(name) or pytest.skip(f"{name} is not installed")
-
-
-def run(*command: object, **environment: str) -> str:
-    ran = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-    return ran.stdout
 
 
 def test_psql_describes_and_copies(served, tmp_path):
@@ -169,26 +152,59 @@ def test_adbc(served):
 
 
 NODE = """
-const { Client } = require('pg');
+const { Client, Pool } = require('pg');
+const Cursor = require('pg-cursor');
+const place = { host: '127.0.0.1', port: Number(process.env.PORT), user: 'owner', database: 'cinema' };
 (async () => {
-  const client = new Client({ host: '127.0.0.1', port: Number(process.env.PORT), user: 'owner', database: 'cinema' });
+  const client = new Client(place);
   await client.connect();
-  const found = await client.query('SELECT id, title, cost, seen FROM films WHERE id = $1', [1]);
-  const many = await client.query({ name: 'kept', text: 'SELECT count(*)::int AS n FROM films WHERE studio = $1', values: ['Fox'] });
-  console.log(JSON.stringify([found.rows[0], many.rows[0].n]));
+  const say = (name, value) => console.log(JSON.stringify([name, value]));
+  const found = await client.query('SELECT * FROM films WHERE id = $1 AND released >= $2', [1, '1990-01-01']);
+  const day = (d) => (d instanceof Date ? d.toISOString() : d).slice(0, 10);  // newer pg-types leave it a text
+  say('row', { ...found.rows[0], released: day(found.rows[0].released) });
+  say('types', found.fields.map((f) => f.dataTypeID));
+  const kept = { name: 'kept', text: 'SELECT count(*)::int AS n FROM films WHERE studio = $1', values: ['Fox'] };
+  for (let turn = 0; turn < 2; turn++) say('kept', (await client.query(kept)).rows[0].n);
+  say('lists', (await client.query("SELECT [1, NULL, 3] AS a, ['x', 'y z'] AS b, {'k': 1} AS c")).rows[0]);
+  const cursor = client.query(new Cursor('SELECT id FROM films ORDER BY id'));
+  let rows = 0;
+  for (let read = await cursor.read(700); read.length; read = await cursor.read(700)) rows += read.length;
+  say('cursor', rows);
+  await cursor.close();
+  await client.query('SELECT * FROM nothing').catch((e) => say('error', e.code));
+  say('tables', (await client.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'cinema' ORDER BY 1")).rows);
   await client.end();
+  const pool = new Pool({ ...place, max: 3 });
+  const many = await Promise.all([1, 2, 3, 4, 5].map((n) => pool.query('SELECT title FROM films WHERE id = $1', [n])));
+  say('pool', many.map((one) => one.rows[0].title));
+  await pool.end();
 })().catch((e) => { console.error(e); process.exit(1); });
 """
 
 
 def test_node_pg(served, tmp_path):
-    node, modules = program("node"), os.environ.get(NODE_MODULES, "")
-    if not (Path(modules) / "pg").is_dir():
-        pytest.skip(f"{NODE_MODULES} names no folder with the npm package pg")
+    node, modules = program("node"), node_modules()
     script = tmp_path / "ask.js"
     script.write_text(NODE)
-    found = json.loads(run(node, script, PORT=str(served.port), NODE_PATH=modules))
-    assert found == [{"id": "1", "title": "film 1", "cost": "0.37", "seen": False}, 1666]
+    told = run(node, script, PORT=str(served.port), NODE_PATH=str(modules), TZ="UTC")
+    assert [json.loads(line) for line in told.splitlines()] == [
+        [
+            "row",
+            {
+                "id": "1", "title": "film 1", "year": 1971, "cost": "0.37", "rating": 1 / 7,
+                "released": "1990-01-02", "updated": "2020-01-01T00:00:01.000Z",
+                "seen": False, "studio": "MGM",
+            },
+        ],
+        ["types", [20, 25, 23, 1700, 701, 1082, 1184, 16, 25]],
+        ["kept", 1666],
+        ["kept", 1666],
+        ["lists", {"a": [1, None, 3], "b": ["x", "y z"], "c": {"k": 1}}],
+        ["cursor", 5000],
+        ["error", "42P01"],
+        ["tables", [{"table_name": "films"}, {"table_name": "people"}]],
+        ["pool", [f"film {n}" for n in range(1, 6)]],
+    ]  # fmt: skip
 
 
 JAVA = """
@@ -259,23 +275,61 @@ def test_psqlodbc(served):
 
 
 DUCKDB = """
-import duckdb, sys, duckdb_extension_postgres_scanner
+import duckdb, duckdb_extension_postgres_scanner, json, sys
 from pathlib import Path
+
 (extension,) = Path(duckdb_extension_postgres_scanner.__file__).parent.rglob("*.duckdb_extension")
 con = duckdb.connect()
 con.execute(f"LOAD '{extension}'")
 con.execute(f"ATTACH 'host=127.0.0.1 port={sys.argv[1]} user=owner dbname=cinema' AS p (TYPE postgres, READ_ONLY)")
-print(con.execute("SELECT count(*), sum(cost), min(title), max(released) FROM p.cinema.films").fetchall())
-print([row[2] for row in con.execute("SHOW ALL TABLES").fetchall()])
+
+
+def say(name, sql):
+    print(json.dumps([name, con.execute(sql).fetchall()], default=str))
+
+
+FIGURES = "SELECT count(*), sum(cost), min(title), max(released), max(epoch_us(updated)), count(title) FROM p.cinema.films"
+say("version", "SELECT version()")
+say("tables", "SELECT table_name, comment, has_primary_key FROM duckdb_tables() WHERE schema_name = 'cinema' ORDER BY 1")
+say("columns", "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE table_name = 'films'")
+say("binary", FIGURES)
+con.execute("SET pg_use_text_protocol = true")
+say("text", FIGURES)
+con.execute("SET pg_use_text_protocol = false")
+say("pushed down", "SELECT title FROM p.cinema.films WHERE id = 4999 AND NOT seen AND studio = 'MGM' AND released > DATE '1990-01-01'")
+say("no row", "SELECT title FROM p.cinema.films WHERE id = 4999 AND studio = 'Fox'")
+say("missing", "SELECT count(*) FROM p.cinema.films WHERE title IS NULL AND cost > 10.5")
+say("joined", "SELECT count(*) FROM p.cinema.films f JOIN p.cinema.people q ON f.year = q.year WHERE q.name = 'Bob'")
+say("own", "SELECT * FROM postgres_query('p', 'SELECT studio, count(*) AS n FROM films GROUP BY 1 ORDER BY 1')")
+TYPES = "[1, NULL] a, 1::SMALLINT b, 2.5::FLOAT c, INTERVAL 1 DAY d, TIME ''10:00:01'' e, TIMESTAMP ''2020-01-01'' f"
+say("types", f"SELECT * FROM postgres_query('p', 'SELECT {TYPES}, ''ab''::BLOB g, 12.50::DECIMAL(9,2) h, [''x''] i')")
+con.execute("BEGIN")
+say("in a transaction", "SELECT count(*) FROM p.cinema.people")
+con.execute("COMMIT")
 """
 
 
 def test_duckdb_s_postgres_extension(served):
-    python = os.environ.get(OLD_DUCKDB, "")
-    if not python:
-        pytest.skip(
-            f"{OLD_DUCKDB} names no Python with duckdb 1.5.5 and duckdb-extension-postgres-scanner"
-        )
-    told = run(python, "-c", DUCKDB, served.port)
-    assert "(5000, Decimal(" in told
-    assert "films" in told
+    told = dict(map(json.loads, old_duckdb(DUCKDB, served.port).splitlines()))
+    figures = [5000, "4625925.00", "film 1", "2003-09-10", 1577841800005000, 4286]
+    studios = [["Fox", 1666], ["MGM", 1667], ["Sony", 1667]]
+    kinds = ["BIGINT", "VARCHAR", "INTEGER", "DECIMAL(12,2)", "DOUBLE", "DATE", "TIMESTAMP WITH TIME ZONE",
+             "BOOLEAN", "VARCHAR"]  # fmt: skip
+    assert told.pop("version") == [["v1.5.5"]]
+    columns = told.pop("columns")
+    assert [kind for _, kind, _ in columns] == kinds
+    assert [name for name, _, nullable in columns if not nullable] == ["id"]
+    assert told == {
+        "tables": [["films", "Films and what they cost.", True], ["people", None, True]],
+        "binary": [figures],
+        "text": [figures],
+        "pushed down": [["film 4999"]],
+        "no row": [],
+        "missing": [[710]],
+        "joined": [[100]],
+        "own": studios,
+        "types": [
+            [[1, None], 1, 2.5, "1 day, 0:00:00", "10:00:01", "2020-01-01 00:00:00", "b'ab'", "12.50", ["x"]]
+        ],
+        "in a transaction": [[2]],
+    }  # fmt: skip

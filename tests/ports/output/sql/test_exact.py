@@ -200,5 +200,6 @@ def test_one_column_of_csv_that_looks_like_its_end(both):
 
 
 def test_no_rows_in_binary_are_a_file_all_the_same(both):
+    """In one message: DuckDB's extension does not read a signature that comes alone."""
     sql = "COPY (SELECT 1 AS a WHERE false) TO STDOUT (FORMAT binary)"
-    assert b"".join(rows(both[0].query(sql))[1:]) == b"".join(rows(both[1].query(sql))[1:])
+    assert rows(both[0].query(sql)) == rows(both[1].query(sql))

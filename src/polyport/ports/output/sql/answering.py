@@ -107,14 +107,13 @@ class _Answering:
                 piece, first = _with_signature(piece), False
             self.send(piece)
         if given.format == "binary":
-            self.send(message(b"d", copying.SIGNATURE) if first else b"")
-            self.send(copying.TRAILER)
+            self.send(_with_signature(copying.TRAILER) if first else copying.TRAILER)
         self.send(message(b"c"))
         self.send(complete(f"COPY {found.taken}"))
 
 
 def _with_signature(whole: Buffer) -> bytes:
-    """The file's signature goes into the message of the first row, as PostgreSQL sends it."""
+    """The file's signature goes into its first message, as PostgreSQL sends it: no message has it alone."""
     piece = memoryview(whole)
     size = int.from_bytes(piece[1:5], "big") + len(copying.SIGNATURE)
     return b"d" + size.to_bytes(4, "big") + copying.SIGNATURE + piece[5:].tobytes()
