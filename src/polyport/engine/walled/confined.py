@@ -209,14 +209,19 @@ def prepare() -> None:
 def tried() -> dict[str, bool]:
     """Which walls hold, by running into each; for a process that has nothing else to do."""
     return {
-        "files": _refused(lambda: os.close(os.open(__file__, os.O_RDONLY)))
-        and _refused(lambda: os.close(os.open(os.devnull, os.O_WRONLY))),
-        "calls": _refused(lambda: socket.socket().close())
-        and _refused(lambda: os.execv("/nonexistent", ["/nonexistent"]))  # noqa: S606 - no such program
-        and _refused(_child)
-        and _refused(lambda: os.kill(os.getppid(), 0)),
+        "files": _all_refused(lambda: _opened(__file__, os.O_RDONLY), lambda: _opened(os.devnull, os.O_WRONLY)),
+        "calls": _all_refused(_socket, _program, _child, lambda: os.kill(os.getppid(), 0)),
         "rights": not _rights(),
     }
+
+
+def network() -> int:
+    """Equal in two processes if and only if they are in the same network."""
+    return os.stat("/proc/self/ns/net").st_ino  # noqa: PTH116 - the zygote loads no more than it must
+
+
+def _all_refused(*attempts: Callable[[], object]) -> bool:
+    return all(map(_refused, attempts))
 
 
 def _refused(attempt: Callable[[], object]) -> bool:
@@ -227,6 +232,18 @@ def _refused(attempt: Callable[[], object]) -> bool:
     except OSError:
         return False
     return False
+
+
+def _opened(path: str, how: int) -> None:
+    os.close(os.open(path, how))
+
+
+def _socket() -> None:
+    socket.socket().close()
+
+
+def _program() -> None:
+    os.execv("/nonexistent", ["/nonexistent"])  # noqa: S606 - where it is let in, nothing starts
 
 
 def _child() -> None:

@@ -77,7 +77,7 @@ class _Worker:
     def serve(self, asked: Mapping[str, Any]) -> None:
         """Answer one request; whatever goes wrong with it is told."""
         if asked["what"] == "walls":
-            self.channel.answer({"walls": confined.tried()})
+            self.channel.answer({"walls": confined.tried(), "network": confined.network()})
             return
         checked = None
         try:
