@@ -42,7 +42,7 @@ class World:
         self.ledger.write_text("CANARY")
         self.key.write_text("CANARY")
 
-    def worker(self, monkeypatch, *left_out):
+    def worker(self, monkeypatch, *left_out, **policy):
         inside = str(Path(__file__).with_name("inside.py"))
         main = (
             "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -51,7 +51,7 @@ class World:
         monkeypatch.setattr(pool, "_MAIN", main)
         self.pools.append(Workers(FAST, scratch=self.root / "scratch"))
         files = Files((str(self.own),), schema=pa.schema({"a": pa.int64()}))
-        return self.pools[-1].lend(Universe((Named("own", (("t",),), Relation(files)),)))
+        return self.pools[-1].lend(Universe((Named("own", (("t",),), Relation(files, **policy)),)))
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,17 @@ def test_the_engine_itself_reads_nothing_else(walled, world):
     assert run(walled, code, path=str(world.own)) == [[7]]
 
 
+def test_no_condition_of_a_consumers_runs_below_the_policy(world, monkeypatch):
+    """In the engine's own plan it stands above what hides rows, and tells nothing of that."""
+    worker = world.worker(monkeypatch, where="hash(a) > $least", params={"least": 55501})
+    plan = "result = con.execute('EXPLAIN SELECT * FROM t WHERE hash(a) > 66602').fetchall()[0][1]"
+    shown = run(worker, plan)
+    assert "Secure View" in shown
+    assert "66602" in shown
+    assert "55501" not in shown
+    assert "Parquet" not in shown
+
+
 # --- calls ----------------------------------------------------------------------------------------------------------
 
 CALLING = {
@@ -339,9 +350,23 @@ def test_its_own_network_alone_leads_nowhere(bare, port):
 def test_without_them_it_gets_through(bare, world):
     """Else the tests above could not fail."""
     names = places(world)
-    for who in ("the machine's users", "the ledger", "a key", "another dataset", "a device", "Python"):
+    for who in (
+        "the machine's users",
+        "the ledger",
+        "a key",
+        "another dataset",
+        "a device",
+        "Python",
+    ):
         assert run(bare, "import os; " + READ.replace("PATH", READING[who]), **names) == "read", who
-    for what in ("a new file", "into the ledger", "a device", "a new folder", "out of its folder", "a fifo"):
+    for what in (
+        "a new file",
+        "into the ledger",
+        "a device",
+        "a new folder",
+        "out of its folder",
+        "a fifo",
+    ):
         assert run(bare, f"import os; {WRITING[what]}", **names) is None, what
     for what in ("a hard link", "a symbolic link", "rights", "times"):
         assert run(bare, f"import os; {BY_CALLS[what]}", **names) is None, what
@@ -355,7 +380,11 @@ def test_where_none_can_be_raised_it_works_and_says_so(bare, walled):
     said = bare.ask({"what": "walls"})["walls"]
     assert not said["files"]
     assert not said["calls"]
-    expected = {"files": VERSION > 0, "calls": platform.machine() in confined.MACHINES, "rights": True}
+    expected = {
+        "files": VERSION > 0,
+        "calls": platform.machine() in confined.MACHINES,
+        "rights": True,
+    }
     assert walled.ask({"what": "walls"})["walls"] == expected
 
 

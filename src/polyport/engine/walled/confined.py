@@ -15,7 +15,9 @@ import socket
 import struct
 from functools import cache
 from importlib.resources import files as resources
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from zoneinfo import TZPATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +71,7 @@ _O_PATH = getattr(os, "O_PATH", 0)
 
 def landlock() -> int:
     """The version of Landlock that this machine has; 0: none."""
-    return max(0, _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+    return max(0, int(_libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
 
 
 def limit_files(files: Iterable[str], scratch: str) -> None:
@@ -87,12 +89,24 @@ def limit_files(files: Iterable[str], scratch: str) -> None:
     if ruleset < 0:
         return
     for path in OWN:
-        _allow(ruleset, path, READ_FILE)  # and held: the system forgets its rule with an entry of /proc
+        _allow(
+            ruleset, path, READ_FILE
+        )  # and held: the system forgets its rule with an entry of /proc
     spilling = WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_REG | TRUNCATE
-    for path, what in ((scratch, spilling & handled), *((path, READ_FILE) for path in files)):
-        _close(_allow(ruleset, path, what))
+    _close(_allow(ruleset, scratch, spilling & handled))
+    for path in files:
+        _close(_allow(ruleset, path, READ_FILE))
+    for path in _zones():
+        _close(_allow(ruleset, path, READ_FILE | READ_DIR))
     _libc.syscall(RESTRICT_SELF, ruleset, 0)
     os.close(ruleset)
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    """Where the rules of time zones lie, which values of consumers may have."""
+    package = find_spec("tzdata")
+    return (*TZPATH, *(package.submodule_search_locations or () if package else ()))
 
 
 def _allow(ruleset: int, path: str, rights: int) -> int | None:
@@ -201,6 +215,7 @@ def limit_calls() -> None:
 def prepare() -> None:
     """Read what `confine` needs, before there is much to confine."""
     _calls()
+    _zones()
 
 
 # --- whether they stand ---------------------------------------------------------------------------------------------
@@ -209,7 +224,9 @@ def prepare() -> None:
 def tried() -> dict[str, bool]:
     """Which walls hold, by running into each; for a process that has nothing else to do."""
     return {
-        "files": _all_refused(lambda: _opened(__file__, os.O_RDONLY), lambda: _opened(os.devnull, os.O_WRONLY)),
+        "files": _all_refused(
+            lambda: _opened(__file__, os.O_RDONLY), lambda: _opened(os.devnull, os.O_WRONLY)
+        ),
         "calls": _all_refused(_socket, _program, _child, lambda: os.kill(os.getppid(), 0)),
         "rights": not _rights(),
     }

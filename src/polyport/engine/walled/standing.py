@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,7 +58,7 @@ def walls() -> tuple[Wall, ...]:
                 workers.give_back(worker)
         finally:
             workers.close()
-    apart = found["network"] != os.stat("/proc/self/ns/net").st_ino
+    apart = found["network"] != Path("/proc/self/ns/net").stat().st_ino
     held = {**found["walls"], "network": apart}
     return tuple(
         Wall(name, held[name], stands if held[name] else missing)
