@@ -59,7 +59,7 @@ def _rights() -> bool:
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """Calls, numbered alike on all machines."""
-EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+WRITE_FILE, READ_FILE, READ_DIR = 1 << 1, 1 << 2, 1 << 3
 REMOVE_FILE, MAKE_REG, TRUNCATE = 1 << 5, 1 << 8, 1 << 14
 _FILES = {1: 13, 2: 14, 3: 15, 5: 16}
 """Since which version there are how many rights over files."""
