@@ -348,6 +348,8 @@ def test_doctor_finds_all_well(polyport, built):
     told = polyport("doctor", built, "--json").json()
     assert {f["state"] for f in told} <= {"ok", "note"}
     assert {"Python", "disk", "duckdb", "films"} <= {f["what"] for f in told}
+    walls = {"wall: files", "wall: calls", "wall: rights", "wall: network"}
+    assert walls <= {f["what"] for f in told}
 
 
 def parquet(home):

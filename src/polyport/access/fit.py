@@ -6,6 +6,7 @@ looks at first is its own affair. So what would need a cast of the column is ref
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pyarrow.types as pt
@@ -14,28 +15,71 @@ from polyport.errors import QueryError
 from polyport.expression import Attribute, Compare, In, IsNull, Like, leaves
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
     from polyport.expression import Expression, Value
+
+
+MOST_DIGITS = 38
+"""Of the widest decimal that the engine has."""
 
 
 def check(where: Expression | None, schema: pa.Schema, dataset: str) -> None:
     """Nothing, if each column of `schema` that `where` names is compared with values that it can be compared with.
 
     Raises:
-        QueryError: A text column is compared with something else than text.
+        QueryError: A text column is compared with something else than text, or a number with one that is finer than
+            both can be written as.
     """
+    for name, kind, value in _compared(where, schema):
+        if _is_text(kind) and not isinstance(value, str | Attribute):
+            raise QueryError(
+                f"column {name!r} is text, and is compared with {str(value)[:60]}",
+                where=dataset,
+                fix="write text in '...'",
+            )
+        if _too_fine(kind, value):
+            raise QueryError(
+                f"column {name!r} is compared with {str(value)[:60]}, which has more digits than both can have",
+                where=dataset,
+                fix="fewer decimal places",
+            )
+
+
+def unfit(where: Expression | None, schema: pa.Schema) -> str:
+    """A column of `schema` that `where` compares with what `check` does not let it be compared with; else empty."""
+    compared = _compared(where, schema)
+    return next((name for name, kind, value in compared if not _fits(kind, value)), "")
+
+
+def _fits(kind: pa.DataType, value: Value) -> bool:
+    text = isinstance(value, str | Attribute)
+    return not (_is_text(kind) and not text) and not _too_fine(kind, value)
+
+
+def _compared(
+    where: Expression | None, schema: pa.Schema
+) -> Iterator[tuple[str, pa.DataType, Value]]:
     for leaf in leaves(where) if where is not None else ():
         place = schema.get_field_index(leaf.column)
-        if place < 0 or not _text(schema.field(place).type):
-            continue
-        for value in _values(leaf):
-            if not isinstance(value, str | Attribute):
-                raise QueryError(
-                    f"column {leaf.column!r} is text, and is compared with {str(value)[:60]}",
-                    where=dataset,
-                    fix="write text in '...'",
-                )
+        if place >= 0:
+            yield from ((leaf.column, schema.field(place).type, v) for v in _values(leaf))
+
+
+def _too_fine(kind: pa.DataType, value: Value) -> bool:
+    """Whether there is no decimal that holds every value of the column, and this one."""
+    if not isinstance(value, Decimal):
+        return False
+    after = max(0, -int(value.as_tuple().exponent))
+    if pt.is_decimal(kind):
+        return bool(kind.precision - kind.scale + max(kind.scale, after) > MOST_DIGITS)
+    return bool(pt.is_integer(kind) and _DIGITS[kind.bit_width] + after > MOST_DIGITS)
+
+
+_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
+"""How many an integer of so many bits can have."""
 
 
 def _values(leaf: Compare | In | Like | IsNull) -> tuple[Value, ...]:
@@ -48,7 +92,7 @@ def _values(leaf: Compare | In | Like | IsNull) -> tuple[Value, ...]:
             return ()
 
 
-def _text(kind: pa.DataType) -> bool:
+def _is_text(kind: pa.DataType) -> bool:
     if pt.is_dictionary(kind):
-        return _text(kind.value_type)
+        return _is_text(kind.value_type)
     return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from polyport.access import fit
 from polyport.access.masks import Mask
 from polyport.descriptor.types import RoleSettings
 from polyport.errors import AccessError
@@ -194,10 +195,8 @@ class Policy:
                 None,
                 f"role {role!r} is for the purposes {', '.join(sorted(settings.purposes))}, {stated}",
             )
-        gone = [c for c in _chosen_by(settings) if c not in dataset.schema.names]
-        if gone:
-            return None, f"role {role!r} chooses rows by {gone[0]!r}, which is not in this snapshot"
-        return settings, ""
+        wrong = _not_here(settings, dataset)
+        return (None, f"role {role!r} chooses rows by {wrong}") if wrong else (settings, "")
 
     def _grant(
         self, role: str, dataset: Dataset, settings: RoleSettings, principal: Principal
@@ -261,6 +260,15 @@ def _known(principal: Principal) -> Mapping[str, str]:
 
 def _chosen_by(settings: RoleSettings) -> tuple[str, ...]:
     return columns(settings.rows) if settings.rows is not None else ()
+
+
+def _not_here(settings: RoleSettings, dataset: Dataset) -> str:
+    """The column by which rows cannot be chosen in a snapshot, and why; empty where they can."""
+    gone = [c for c in _chosen_by(settings) if c not in dataset.schema.names]
+    if gone:
+        return f"{gone[0]!r}, which is not in this snapshot"
+    other = fit.unfit(settings.rows, dataset.schema)
+    return f"{other!r}, which has another type in this snapshot" if other else ""
 
 
 def _condition(grant: Grant, params: dict[str, Any], known: Mapping[str, str]) -> str:

@@ -53,7 +53,7 @@ def doctor(folder: Path, as_json: bool) -> None:
     from polyport.errors import ConfigurationError
     from polyport.mesh import Mesh
 
-    found = [*_machine(folder), *_packages()]
+    found = [*_machine(folder), *_packages(), *_walls()]
     try:
         with Mesh.find(folder) as mesh:
             products, wrong = mesh.readable(folder)
@@ -98,6 +98,18 @@ def _packages() -> Iterator[Finding]:
             f"extra {extra}",
             "installed" if there else f"pip install 'polyport[{extra}]'",
         )
+
+
+def _walls() -> Iterator[Finding]:
+    """What stands around consumers' SQL."""
+    from polyport.engine.walled.standing import walls
+    from polyport.errors import PolyportError
+
+    try:
+        for wall in walls():
+            yield Finding("ok" if wall.stands else "note", f"wall: {wall.name}", wall.detail)
+    except PolyportError as error:
+        yield Finding("note", "walls", error.message)
 
 
 def _product(product: Product) -> Iterator[Finding]:

@@ -10,7 +10,9 @@ import sys
 import textwrap
 import threading
 import time
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -105,6 +107,21 @@ def test_values_that_are_none_are_an_error_and_no_crash(shared, value):
     said = ask(worker, "SELECT $1", [value])
     assert isinstance(said, list) or said["error"]["message"]
     assert ask(worker, "SELECT 1 AS a") == [{"a": 1}]
+    shared.give_back(worker)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2020, 1, 1, 9, tzinfo=ZoneInfo("Asia/Tokyo")),
+        datetime(2020, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+        datetime(2020, 1, 1, tzinfo=UTC),
+    ],
+)
+def test_instants_of_any_zone_arrive(shared, value):
+    """Its rules are read by a worker that can read little else."""
+    worker = shared.lend(ONE)
+    assert ask(worker, "SELECT epoch($1::TIMESTAMPTZ)::BIGINT AS a", [value]) == [{"a": 1577836800}]
     shared.give_back(worker)
 
 

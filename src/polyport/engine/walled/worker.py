@@ -19,7 +19,7 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from polyport.engine.walled import guard
+from polyport.engine.walled import confined, guard
 from polyport.engine.walled.protocol import Channel, Silent
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MOST_KEPT, LONGEST_KEPT = 256, 10_000
 """Checked statements that are kept, and their characters."""
 PATIENCE = 0.05
 """Seconds that rows may wait for others to be sent with."""
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 _PREFIX = re.compile(r"^(?:[A-Z]\w+ )+Error: ")
 PAGE = resource.getpagesize()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -42,11 +42,12 @@ def run(end: socket.socket, keeper: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != keeper:
         return
-    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     channel = Channel(end)
     try:
-        worker = _Worker(channel, channel.told())
+        told = channel.told()
+        confined.confine(told["files"], told["scratch"])
+        worker = _Worker(channel, told)
         channel.answer({"ready": True})
         while True:
             end.settimeout(worker.told["idle"])  # whoever is never asked again ends by itself
@@ -75,6 +76,9 @@ class _Worker:
 
     def serve(self, asked: Mapping[str, Any]) -> None:
         """Answer one request; whatever goes wrong with it is told."""
+        if asked["what"] == "walls":
+            self.channel.answer({"walls": confined.tried(), "network": confined.network()})
+            return
         checked = None
         try:
             checked = self._check(asked["sql"])
@@ -289,7 +293,7 @@ def _opened(told: Mapping[str, Any]) -> tuple[duckdb.DuckDBPyConnection, frozens
 
 def _limit(memory: int, spill: int) -> None:
     """From here on no more than so many bytes: of memory beyond what is in use now, and in any one file."""
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - before anything else is loaded
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - before anything else is loaded
         used = int(file.read().split()[0]) * PAGE
     resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (spill, spill))

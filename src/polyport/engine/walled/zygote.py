@@ -8,7 +8,7 @@ import select
 import socket
 import traceback
 
-from polyport.engine.walled import worker
+from polyport.engine.walled import confined, guard, worker
 
 CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 
@@ -16,7 +16,11 @@ CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 def main() -> None:
     """Fork a worker for each socket that comes over file descriptor 0; end where that closes."""
     # Where the machine allows it: no network for any worker, and no rights over others' files even for root.
-    ctypes.CDLL(None).unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC)
+    libc = ctypes.CDLL(None)
+    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
+        libc.unshare(CLONE_NEWNET | CLONE_NEWIPC)  # root may, where users may not
+    confined.prepare()  # workers can read no file of ours
+    guard.functions()
     control = socket.socket(fileno=os.dup(0))
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - no worker may speak to the keeper as this process
         os.dup2(nothing.fileno(), 0)
