@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from polyport.access.statements import digest
 from polyport.descriptor.types import Constant
 from polyport.errors import AccessError
 from polyport.expression import quote
@@ -20,9 +20,68 @@ if TYPE_CHECKING:
     from polyport.model import Dataset, Snapshot
 
 
+class Shape(Protocol):
+    """What a view shows over the published datasets; it lies over what the policy has secured."""
+
+    @property
+    def digest(self) -> str:
+        """Tells shapes apart, in ETags and caches."""
+        ...
+
+    def shown(self, snapshot: Snapshot, /) -> Snapshot:
+        """The snapshot with the datasets that are shown in place of its own."""
+        ...
+
+    def source(self, snapshot: Snapshot, name: str, /) -> Dataset:
+        """The published dataset behind the shown one `name`: the one whose policy holds."""
+        ...
+
+    def real(self, name: str, source: Dataset, columns: Iterable[str], /) -> tuple[str, ...]:
+        """The published columns that a read of `columns` reads."""
+        ...
+
+    def relation(
+        self, name: str, source: Dataset, secured: Relation, masked: Mapping[str, str], /
+    ) -> tuple[Relation, Mapping[str, str]]:
+        """What is shown of the secured relation, and how what is masked is masked.
+
+        Raises:
+            AccessError: The policy shows none of the columns that it is made from.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AsPublished:
+    """The `Shape` that changes nothing."""
+
+    digest: str = ""
+
+    def shown(self, snapshot: Snapshot) -> Snapshot:
+        """See `Shape`."""
+        return snapshot
+
+    def source(self, snapshot: Snapshot, name: str) -> Dataset:
+        """See `Shape`."""
+        return snapshot.datasets[name]
+
+    def real(self, _: str, __: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
+        """See `Shape`."""
+        return tuple(columns)
+
+    def relation(
+        self, _: str, __: Dataset, secured: Relation, masked: Mapping[str, str]
+    ) -> tuple[Relation, Mapping[str, str]]:
+        """See `Shape`."""
+        return secured, masked
+
+
+AS_PUBLISHED = AsPublished()
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """The datasets of a snapshot under the names of an older contract.
+    """A `Shape`: the datasets of a snapshot under the names of an older contract.
 
     A projection over what the policy has secured: row filters and masks lie below it, and speak of today's names.
     A snapshot from before the change may have the older names itself; then they are shown as they are.
@@ -33,11 +92,11 @@ class Mapped:
 
     @property
     def digest(self) -> str:
-        """Tells mappings apart, in ETags and caches."""
-        return hashlib.sha256(repr(sorted(self.datasets.items())).encode()).hexdigest()[:16]
+        """See `Shape`."""
+        return digest(sorted(self.datasets.items()))
 
     def shown(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with the older datasets in place of its own."""
+        """See `Shape`."""
         made = {
             name: self._dataset(name, self.source(snapshot, name))
             for name, mapping in self.datasets.items()
@@ -46,7 +105,7 @@ class Mapped:
         return replace(snapshot, datasets=made)
 
     def source(self, snapshot: Snapshot, name: str) -> Dataset:
-        """The published dataset behind the older one `name`."""
+        """See `Shape`."""
         source = self.datasets[name].source
         return snapshot.datasets[source if source in snapshot.datasets else name]
 
@@ -61,7 +120,7 @@ class Mapped:
         return found
 
     def real(self, name: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
-        """The published columns that a read of `columns` reads."""
+        """See `Shape`."""
         of = self.columns(name, source)
         found = [of[column] for column in columns if column in of]
         return tuple(dict.fromkeys(c for c in found if isinstance(c, str)))
@@ -69,11 +128,7 @@ class Mapped:
     def relation(
         self, name: str, source: Dataset, secured: Relation, masked: Mapping[str, str]
     ) -> tuple[Relation, dict[str, str]]:
-        """The secured relation under the older names, and how what is masked is masked.
-
-        Raises:
-            AccessError: The policy shows none of the columns that it is made from.
-        """
+        """See `Shape`."""
         params = dict(secured.params)
         shown: dict[str, str] = {}
         words: dict[str, str] = {}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from polyport.access import configuration, lifecycle
 from polyport.access.admission import Standing
-from polyport.access.mapping import Mapped
+from polyport.access.mapping import AS_PUBLISHED, Mapped
 from polyport.access.policy import Policy
 from polyport.access.view import View
 from polyport.errors import AccessError, RetiredError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from polyport.access.control import Control
     from polyport.access.failing import Aside
     from polyport.access.limits import Requests
+    from polyport.access.mapping import Shape
     from polyport.access.results import Results
     from polyport.descriptor.types import DataProduct, Port
     from polyport.engine import Engine
@@ -74,14 +75,16 @@ def view(
         RetiredError: The product is retired.
         LimitError: The principal asks more often than it may.
     """
-    return _view(
+    made = _view(
         kept,
         (principal, port, purpose),
         kept.store.hold(kept.spec.id, ref),
         kept.store.files,
-        keyed=lambda of, dataset: keyed_index(kept, of, dataset),
-        mapping=mapping,
+        mapping or AS_PUBLISHED,
     )
+    if mapping is None:
+        made.keyed = lambda of, dataset: keyed_index(kept, of, dataset)
+    return made
 
 
 def aside(
@@ -93,11 +96,7 @@ def aside(
         RetiredError, LimitError: As `view`.
     """
     asked, held = (principal, port, purpose), nullcontext(stands_for)
-    return _view(kept, asked, held, _no_files, keyed=lambda *_: None, mapping=parts)
-
-
-def _no_files(_: Snapshot, __: str) -> Sequence[str]:
-    return ()
+    return _view(kept, asked, held, lambda *_: (), parts)
 
 
 def _view(
@@ -105,9 +104,7 @@ def _view(
     asked: tuple[Principal, str, str],
     held: AbstractContextManager[Snapshot],
     files: Callable[[Snapshot, str], Sequence[str]],
-    *,
-    keyed: Callable[[Snapshot, str], KeyedIndex | None],
-    mapping: Mapped | Aside | None,
+    mapping: Shape,
 ) -> View:
     """A view for whoever asked (principal, port, purpose) of what is held."""
     principal, port, purpose = asked
@@ -127,7 +124,6 @@ def _view(
         files,
         kept.ledger.record_read,
         release=lambda: _leave(held),
-        keyed=keyed,
         results=kept.results,
         mapping=mapping,
         refusal=_refusal(kept.spec, principal, admission),
