@@ -130,16 +130,6 @@ def agreements(control: Control, product: str) -> Mapping[str, Agreement]:
     return control.derived(("agreements", product), made)
 
 
-def consumers(control: Control, product: str, *, now: datetime | None = None) -> list[Agreement]:
-    """The agreements of `product` that are active at `now`: each names one of its consumers (`consumer_name`).
-
-    Raises:
-        StoreError: The journal cannot be read.
-    """
-    at = now or datetime.now(UTC)
-    return [a for a in agreements(control, product).values() if a.state(at) == "active"]
-
-
 def history(control: Control, product: str, name: str) -> list[Entry]:
     """Who did what when with one agreement: its entries in the journal, oldest first.
 
