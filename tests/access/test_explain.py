@@ -15,7 +15,7 @@ from polyport.access.admission import Admissions
 from polyport.access.control import Control
 from polyport.access.explain import EVERY_ROW, Question, explain
 from polyport.descriptor.settings import settings as read_settings
-from polyport.descriptor.types import DataProduct, Settings
+from polyport.descriptor.types import DataProduct, Port, Settings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.errors import AccessError
 from polyport.expression import parse
@@ -33,6 +33,8 @@ FILMS = pa.table(
 COLUMNS = FILMS.schema.names
 DATASET = Dataset("films", FILMS.schema, ("id",), 4)
 NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+SNAPSHOT = Snapshot("films", "00000001-x", 1, None, NOW, {"films": DATASET})
+PORTS = tuple(Port(name, name) for name in ("rest", "files"))
 FILTERS = [
     "id > 2", "studio = principal.studio", "not studio = principal.studio or id = 1",
     "title like 'A%' and cost is not null", "title in ('It''s', 'Dune')", "id between 2 and 3",
@@ -67,7 +69,7 @@ AGREEMENTS = st.lists(
 
 def product(status="active"):
     return DataProduct(
-        None, "films", "Films", "1.0.0", status, "", "", (), (), (), {}, Settings()
+        None, "films", "Films", "1.0.0", status, "", "", (), PORTS, (), {}, Settings()
     )  # fmt: skip
 
 
@@ -137,7 +139,7 @@ def test_it_says_what_a_view_shows(
         policy = Policy("films", read_settings({"access": {"roles": roles}}).roles, "s", promised)
         admissions = Admissions("films", Control(ledger.journal), lambda: required, lambda: NOW)
         asked = Question(Principal("pat", held, attributes), "rest", purpose)
-        found = explain(product(), admissions, policy, [DATASET], asked)
+        found = explain(product(), admissions, policy, [SNAPSHOT], asked)
         admission = admissions.admit(asked.principal, "rest", purpose)
     finally:
         ledger.close()
@@ -145,14 +147,11 @@ def test_it_says_what_a_view_shows(
     assert found.admitted is not bool(admission.refusal)
     assert {a.id for a in found.agreements if a.counts} == set(admission.agreements)
     assert all(bool(a.reason) is not a.counts for a in found.agreements)
-    snapshot = Snapshot("films", "00000001-x", 1, None, NOW, {"films": DATASET})
 
     def view(principal, stated=""):
-        refusal = (
-            AccessError(admission.refusal) if admission.refusal and principal is not OWNER else None
-        )
+        refusal = admission.refusal if principal is not OWNER else None
         return View(
-            snapshot, principal, "rest", stated, policy, engine,
+            SNAPSHOT, principal, "rest", stated, policy, engine,
             lambda *_: [str(path)], lambda _: None, refusal=refusal,
         )  # fmt: skip
 
@@ -179,7 +178,7 @@ def test_it_says_what_a_view_shows(
 def ask(principal, policy=None, status="active", ledger=None, port="rest"):
     admissions = Admissions("films", Control(ledger.journal), lambda: False, lambda: NOW)
     policy = policy or Policy("films", read_settings(POLICY).roles, "s", {"films": COLUMNS})
-    return explain(product(status), admissions, policy, [DATASET], Question(principal, port))
+    return explain(product(status), admissions, policy, [SNAPSHOT], Question(principal, port))
 
 
 POLICY = {

@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-from polyport.access import Order, Policy, View, configuration
+from polyport.access import Order, Policy, View
+from polyport.access.admission import admissions as admissions_of
 from polyport.access.control import Control
 from polyport.access.results import Results
 from polyport.access.sql.names import Names
@@ -235,13 +236,13 @@ class World:
 
     def __call__(self, principal, ref="latest", *, purpose=""):
         policy = Policy("p", self.roles, SALT, PROMISED)
-        admissions = configuration.admissions(self.control, self.product, lambda: NOW)
+        admissions = admissions_of(self.control, self.product, lambda: NOW)
         found = admissions.admit(principal, "out", purpose)
         gives = (lambda _, name: self.index if name == "people" else None) if self.indexed else None
         view = View(
             self.snapshot, found.principal, "out", found.purpose, policy, self.engine, self.files, lambda _: None
         )  # fmt: skip
-        view.refusal = AccessError(found.refusal, fix=found.fix) if found.refusal else None
+        view.refusal = found.refusal
         view.results = self.results
         view.keyed = gives or view.keyed
         return view

@@ -86,6 +86,13 @@ class Agreement:
         return mesh or ANY_PORT in self.ports or port in self.ports
 
     @property
+    def named(self) -> tuple[str, str]:
+        """Its consumer, as `polyport agreement request` takes it."""
+        if self.consumer:
+            return "--product", self.consumer
+        return ("--user", self.user) if self.user else ("--team", self.team)
+
+    @property
     def consumer_name(self) -> str:
         """Its consumer, for people: `product:scripts`, `ann`, `team finance`."""
         return f"product:{self.consumer}" if self.consumer else self.user or f"team {self.team}"

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from polyport.access import configuration, lifecycle
+from polyport.access import admission, configuration, lifecycle
 from polyport.access.admission import Standing
 from polyport.access.mapping import AS_PUBLISHED, Mapped
 from polyport.access.policy import Policy
 from polyport.access.view import View
-from polyport.errors import AccessError, RetiredError
+from polyport.errors import RetiredError
 from polyport.model import LATEST
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from polyport.access.admission import Admission
     from polyport.access.control import Control
     from polyport.access.failing import Aside
     from polyport.access.limits import Requests
@@ -108,17 +107,19 @@ def _view(
 ) -> View:
     """A view for whoever asked (principal, port, purpose) of what is held."""
     principal, port, purpose = asked
-    lifecycle.check_served(kept.spec, principal, port)
-    count(kept, principal)
     position = kept.control.position()
-    admissions = configuration.admissions(kept.control, kept.spec, kept.clock)
-    admission = admissions.admit(principal, port, purpose)
+    admissions = admission.admissions(kept.control, kept.spec, kept.clock)
+    admitted = admissions.admit(principal, port, purpose)
+    refusal = admission.refusal(kept.spec, principal, port, admitted, kept.clock().date())
+    if isinstance(refusal, RetiredError):
+        raise refusal
+    count(kept, principal)
     holding, most = policy(kept), _rows_limit(kept, principal)
     return View(
         held.__enter__(),
-        admission.principal,
+        admitted.principal,
         port,
-        admission.purpose,
+        admitted.purpose,
         holding,
         kept.engine,
         files,
@@ -126,11 +127,9 @@ def _view(
         release=lambda: _leave(held),
         results=kept.results,
         mapping=mapping,
-        refusal=_refusal(kept.spec, principal, admission),
+        refusal=refusal,
         rows_limit=most,
-        still=Standing(
-            admissions, admission, asked, position, lambda: _same(policy(kept), holding)
-        ),
+        still=Standing(admissions, admitted, asked, position, lambda: _same(policy(kept), holding)),
     )
 
 
@@ -180,22 +179,15 @@ class Door:
         """
         mapping = None
         if self.spec is not None:
-            self._served(self.spec)
+            gone = lifecycle.sunset(self.kept.spec, self.spec, self.kept.clock().date())
+            if gone is not None:
+                raise gone
             mapping = Mapped(self.spec.mapping) if self.spec.mapping else None
         return self.open(principal, ref, port=self.port, purpose=purpose, mapping=mapping)
 
     def snapshots(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""
         return self.kept.store.history(self.kept.spec.id)
-
-    def _served(self, spec: Port) -> None:
-        if spec.sunset is not None and self.kept.clock().date() >= spec.sunset:
-            newer = self.kept.spec.successor(spec)
-            raise RetiredError(
-                f"version {spec.version} of the port {spec.name!r} is not served since {spec.sunset}",
-                where=self.kept.spec.id,
-                fix=f"use version {newer.version}" if newer else "ask the product's owner",
-            )
 
 
 def salt(state: Path, product: str) -> str:
@@ -234,16 +226,6 @@ def _rows_limit(kept: Kept, principal: Principal) -> int:
 def _free(kept: Kept, principal: Principal) -> bool:
     """Whether no limit holds: for the owner, and its previews."""
     return principal.owns(kept.spec.id) or not principal.needs_agreement
-
-
-def _refusal(
-    product: DataProduct, principal: Principal, admission: Admission
-) -> AccessError | None:
-    """Why nothing may be read: the product's state, or no agreement."""
-    found = lifecycle.refusal(product, principal)
-    if found is not None or not admission.refusal:
-        return found
-    return AccessError(admission.refusal, where=product.id, fix=admission.fix)
 
 
 def _same(one: Policy, other: Policy) -> bool:
