@@ -117,9 +117,8 @@ class TestRestSql(OutputPortTests):
         return [typed(row) for row in rows]
 
     def pieces(self, product, who):
-        spec = product.spec.outputs[0]
-        with product._sql_door(spec)(who) as session:
-            yield from session.query("SELECT * FROM films").reader
+        sql = {"sql": "SELECT * FROM films"}
+        return client(product, who).pieces("/products/films/rest/v1/sql", json=sql)
 
 
 @contextmanager

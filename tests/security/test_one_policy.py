@@ -561,6 +561,7 @@ WIDE = {
     "a": Role("a", RoleSettings(), {}, False),
     "b": Role("b", RoleSettings(Compare("score", ">", 0), None, {"name": "hash"}), {}, False),
     "c": Role("c", RoleSettings(None, ("id", "cost", "team"), {}, frozenset({"plan"})), {}, False),
+    "m": Role("m", RoleSettings(None, None, {"name": "hash", "score": "round:1"}), {}, False),
 }
 
 
@@ -569,6 +570,8 @@ GIVEN = {
     "user": "pat", "team": "", "ports": ("out",), "purpose": "plan", "decision": "approved", "starts": None, "ends": None,
     "roles": ["a"], "columns": [],
 }  # fmt: skip
+MASKED = {**GIVEN, "roles": ["m"]}
+"""Of one whose filters, groups and order must not see through a mask."""
 PLAIN = {"column": "id", "op": "none", "pick": 0, "sort": "id", "descending": False, "fields": set(), "size": 2}  # fmt: skip
 
 
@@ -580,6 +583,9 @@ PLAIN = {"column": "id", "op": "none", "pick": 0, "sort": "id", "descending": Fa
 @example(PAT, "", ([{**GIVEN, "decision": "revoked"}], True), PLAIN)
 @example(PAT, "", ([{**GIVEN, "ports": ("in",)}], True), PLAIN)
 @example(PAT, "audit", ([GIVEN], True), PLAIN)
+@example(PAT, "", ([MASKED], True), {**PLAIN, "column": "name", "op": "", "fields": {"id"}})
+@example(PAT, "", ([MASKED], True), {**PLAIN, "column": "name", "op": "", "pick": 2})
+@example(PAT, "", ([MASKED], True), {**PLAIN, "column": "score", "op": "lt", "fields": {"id"}})
 @given(PRINCIPALS, st.sampled_from(("", "plan", "PLAN")), SOME, ASKED)
 def test_every_way_shows_what_agreements_give(world, principal, purpose, agreed, asked):
     """Of a policy that shows much: so what is not seen is what agreements keep."""
