@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
+from urllib.parse import quote
 
 import adbc_driver_flightsql.dbapi as adbc
 import psycopg
@@ -69,6 +71,23 @@ class TestRest(OutputPortTests):
                 raise AccessError(reply.text)
             yield reply.json()["_embedded"]["films"]
             address = reply.json()["_links"].get("next", {}).get("href")
+
+
+class TestRestAsStream(OutputPortTests):
+    port = "rest"
+    address = "/products/films/rest/v1/films"
+    accept: ClassVar = {"Accept": "application/x-ndjson"}
+
+    def read(self, product, who, ref):
+        address = f"{self.address}?snapshot={quote(ref, safe='')}&sort=id"
+        reply = client(product, who).get(address, headers=self.accept)
+        if reply.status_code != 200:
+            raise AccessError(reply.text)
+        rows = [json.loads(line, parse_float=str) for line in reply.text.splitlines()]
+        return [typed(row) for row in rows]
+
+    def pieces(self, product, who):
+        return client(product, who).pieces(self.address, headers=self.accept)
 
 
 class TestFiles(OutputPortTests):

@@ -59,7 +59,9 @@ class Client:
 
         return anyio.run(ask)
 
-    def pieces(self, url: str, *, json: object = None) -> Iterator[bytes]:
+    def pieces(
+        self, url: str, *, headers: Mapping[str, str] | None = None, json: object = None
+    ) -> Iterator[bytes]:
         """The body of the answer as it is sent: the application goes on when a piece is taken.
 
         To a GET; with `json`, to a POST of it.
@@ -76,7 +78,7 @@ class Client:
         async def run() -> None:
             end: Exception | None = None
             try:
-                await self._app(_scope(url, json), _receiving(json), send)
+                await self._app(_scope(url, headers or {}, json), _receiving(json), send)
             except Exception as error:  # noqa: BLE001 - told to whoever reads
                 end = error.__cause__ if isinstance(error.__cause__, PolyportError) else error
             await anyio.to_thread.run_sync(sent.put, end)
@@ -95,8 +97,9 @@ class Client:
             raise piece
 
 
-def _scope(url: str, json: object) -> dict[str, Any]:
+def _scope(url: str, headers: Mapping[str, str], json: object) -> dict[str, Any]:
     parts = urlsplit(url)
+    sent = {"host": "127.0.0.1", "content-type": "application/json", **headers}
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -107,7 +110,7 @@ def _scope(url: str, json: object) -> dict[str, Any]:
         "raw_path": parts.path.encode(),
         "root_path": "",
         "query_string": parts.query.encode(),
-        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
     }
 
 
