@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 import pyarrow.types as pt
 
+from polyport.access.mapping import Shape
 from polyport.access.statements import digest
 from polyport.expression import quote
 
@@ -93,8 +94,8 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """A `Shape`: adds rule and reason to each row."""
+class Aside(Shape):
+    """Adds rule and reason to each row."""
 
     run: str
     parts: Mapping[str, Part]
@@ -108,13 +109,13 @@ class Aside:
         """See `Shape`."""
         return replace(snapshot, datasets={n: _shown(n, p) for n, p in self.parts.items()})
 
-    def source(self, _: Snapshot, name: str) -> Dataset:
+    def source(self, snapshot: Snapshot, name: str) -> Dataset:  # noqa: ARG002
         """See `Shape`."""
         return self.parts[name].dataset
 
-    def real(self, _: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
+    def real(self, name: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:  # noqa: ARG002
         """See `Shape`."""
-        return tuple(name for name in columns if name in source.schema.names)
+        return tuple(column for column in columns if column in source.schema.names)
 
     def relation(
         self, name: str, source: Dataset, secured: Relation, masked: Mapping[str, str]

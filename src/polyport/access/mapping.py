@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -20,68 +20,49 @@ if TYPE_CHECKING:
     from polyport.model import Dataset, Snapshot
 
 
-class Shape(Protocol):
-    """What a view shows over the published datasets; it lies over what the policy has secured."""
+class Shape:
+    """What a view shows over the published datasets, once the policy has secured them; this one: they themselves."""
+
+    __slots__ = ()
 
     @property
     def digest(self) -> str:
         """Tells shapes apart, in ETags and caches."""
-        ...
+        return ""
 
-    def shown(self, snapshot: Snapshot, /) -> Snapshot:
+    def shown(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with the datasets that are shown in place of its own."""
-        ...
+        return snapshot
 
-    def source(self, snapshot: Snapshot, name: str, /) -> Dataset:
+    def source(self, snapshot: Snapshot, name: str) -> Dataset:
         """The published dataset behind the shown one `name`: the one whose policy holds."""
-        ...
+        return snapshot.datasets[name]
 
-    def real(self, name: str, source: Dataset, columns: Iterable[str], /) -> tuple[str, ...]:
+    def real(self, name: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:  # noqa: ARG002
         """The published columns that a read of `columns` reads."""
-        ...
+        return tuple(columns)
 
     def relation(
-        self, name: str, source: Dataset, secured: Relation, masked: Mapping[str, str], /
+        self,
+        name: str,  # noqa: ARG002
+        source: Dataset,  # noqa: ARG002
+        secured: Relation,
+        masked: Mapping[str, str],
     ) -> tuple[Relation, Mapping[str, str]]:
         """What is shown of the secured relation, and how what is masked is masked.
 
         Raises:
             AccessError: The policy shows none of the columns that it is made from.
         """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AsPublished:
-    """The `Shape` that changes nothing."""
-
-    digest: str = ""
-
-    def shown(self, snapshot: Snapshot) -> Snapshot:
-        """See `Shape`."""
-        return snapshot
-
-    def source(self, snapshot: Snapshot, name: str) -> Dataset:
-        """See `Shape`."""
-        return snapshot.datasets[name]
-
-    def real(self, _: str, __: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
-        """See `Shape`."""
-        return tuple(columns)
-
-    def relation(
-        self, _: str, __: Dataset, secured: Relation, masked: Mapping[str, str]
-    ) -> tuple[Relation, Mapping[str, str]]:
-        """See `Shape`."""
         return secured, masked
 
 
-AS_PUBLISHED = AsPublished()
+AS_PUBLISHED = Shape()
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """A `Shape`: the datasets of a snapshot under the names of an older contract.
+class Mapped(Shape):
+    """The datasets of a snapshot under the names of an older contract.
 
     A projection over what the policy has secured: row filters and masks lie below it, and speak of today's names.
     A snapshot from before the change may have the older names itself; then they are shown as they are.

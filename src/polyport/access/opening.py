@@ -234,6 +234,3 @@ def _same(one: Policy, other: Policy) -> bool:
 
 def _leave(held: AbstractContextManager[Snapshot]) -> None:
     held.__exit__(None, None, None)
-
-
-__all__ = ["Door", "Kept", "count", "keyed_index", "policy", "salt", "view"]
