@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
@@ -114,9 +114,9 @@ def _view(
     if isinstance(refusal, RetiredError):
         raise refusal
     count(kept, principal)
-    holding, most = policy(kept), _rows_limit(kept, principal)
+    holding, (_, most), holds = policy(kept), _limits(kept, principal), ExitStack()
     return View(
-        held.__enter__(),
+        holds.enter_context(held),
         admitted.principal,
         port,
         admitted.purpose,
@@ -124,12 +124,12 @@ def _view(
         kept.engine,
         files,
         kept.ledger.record_read,
-        release=lambda: _leave(held),
+        release=holds.close,
         results=kept.results,
         mapping=mapping,
         refusal=refusal,
         rows_limit=most,
-        still=Standing(admissions, admitted, asked, position, lambda: _same(policy(kept), holding)),
+        still=Standing(admissions, admitted, asked, position, lambda: policy(kept) == holding),
     )
 
 
@@ -210,27 +210,14 @@ def count(kept: Kept, principal: Principal) -> None:
     Raises:
         LimitError: It asks more often than it may.
     """
-    if not _free(kept, principal):
-        most = configuration.running_settings(kept.control, kept.spec).requests_per_minute
-        if most:
-            kept.requests.count(principal.id, most, where=kept.spec.id)
+    most, _ = _limits(kept, principal)
+    if most:
+        kept.requests.count(principal.id, most, where=kept.spec.id)
 
 
-def _rows_limit(kept: Kept, principal: Principal) -> int:
-    """How many rows `principal` may read at once; 0: any number."""
-    if _free(kept, principal):
-        return 0
-    return configuration.running_settings(kept.control, kept.spec).rows_per_read
-
-
-def _free(kept: Kept, principal: Principal) -> bool:
-    """Whether no limit holds: for the owner, and its previews."""
-    return principal.owns(kept.spec.id) or not principal.needs_agreement
-
-
-def _same(one: Policy, other: Policy) -> bool:
-    return one is other or one == other
-
-
-def _leave(held: AbstractContextManager[Snapshot]) -> None:
-    held.__exit__(None, None, None)
+def _limits(kept: Kept, principal: Principal) -> tuple[int, int]:
+    """Requests in a minute, and rows of one read; 0: any number. None hold for the owner, and its previews."""
+    if principal.owns(kept.spec.id) or not principal.needs_agreement:
+        return 0, 0
+    settings = configuration.running_settings(kept.control, kept.spec)
+    return settings.requests_per_minute, settings.rows_per_read

@@ -142,7 +142,7 @@ class Secured:
         self._meters.append(Meter(self.record, read))
         return self._meters[-1]
 
-    def read(
+    def _read(
         self,
         dataset: str,
         columns: Sequence[str],
@@ -158,7 +158,7 @@ class Secured:
             columns: Those of its columns that the statement reads.
             statement: Of Polyport's own making, never a consumer's.
             most: The rows that it may give; 0: any number.
-            relations: What the statement names; by default the dataset. Of relations as `relation` gives them.
+            relations: What the statement names, made of what `relation` gives; by default the dataset.
 
         Raises:
             NotFoundError, AccessError: As `schema`.

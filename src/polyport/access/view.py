@@ -119,7 +119,7 @@ class View(Secured):
         if found is not None:
             return found
         statement = asked.statement(self.relation(dataset).params)
-        return self.read(dataset, asked.columns, statement, most=most)
+        return self._read(dataset, asked.columns, statement, most=most)
 
     def aggregate(  # noqa: PLR0913 - what a read can be asked, as in the design
         self,
@@ -156,7 +156,7 @@ class View(Secured):
 
         def computed() -> pa.RecordBatchReader:
             named = {dataset: relation}
-            return self.read(dataset, asked.columns, statement, most=most, relations=named)
+            return self._read(dataset, asked.columns, statement, most=most, relations=named)
 
         if self.results is None:
             return computed()
@@ -198,7 +198,7 @@ class View(Secured):
             NotFoundError, AccessError, SizeError: As `scan`.
             QueryError: It names a column that is not seen.
         """
-        return self.read(dataset, columns, statement, most=self._most(limit, 0))
+        return self._read(dataset, columns, statement, most=self._most(limit, 0))
 
     def whole(self, dataset: str) -> bool:
         """Whether the principal sees all rows of the dataset.
@@ -263,7 +263,7 @@ class View(Secured):
     def _compared(self, dataset: str, asked: Query) -> pa.RecordBatchReader:
         columns = self.schema(dataset).names
         named: Mapping[str, Any] = asked.relations
-        return self.read(dataset, columns, (asked.sql, {}), most=self.rows_limit, relations=named)
+        return self._read(dataset, columns, (asked.sql, {}), most=self.rows_limit, relations=named)
 
 
 __all__ = ["Measure", "Open", "Order", "View"]
