@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from polyport import descriptor, ports
-from polyport.access import Policy, View, configuration, contracts, lifecycle, opening
+from polyport.access import Policy, View, configuration, lifecycle, opening
 from polyport.access.control import Control
 from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
@@ -26,7 +26,7 @@ from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
 from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError, StoreError
-from polyport.ledger import Ledger
+from polyport.ledger import Ledger, contracts
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, retention, run
 from polyport.pipeline.erasure import Scene, tombstones

@@ -52,7 +52,7 @@ def agree(ledger, name="a1", decision="approved", *, purpose="planning", own=(),
 
 
 def test_without_an_agreement_nobody_but_the_owner_comes_in(admissions):
-    assert "no data sharing agreement" in admissions.admit(ANN, "rest").refusal
+    assert "no data sharing agreement" in admissions.admit(ANN, "rest").refusal.message
     assert admissions.admit(ANN, "rest").principal.roles == frozenset()
     assert not admissions.admit(OWNER, "rest").refusal
     owner = admissions.admit(Principal("o", frozenset({"owner:films"})), "rest")
@@ -105,7 +105,7 @@ def test_no_agreement_hands_over_the_product(ledger, admissions, role):
 )
 def test_what_is_not_active_or_not_theirs_lets_nobody_in(ledger, admissions, change, word):
     agree(ledger, **change)
-    assert word in admissions.admit(ANN, "rest").refusal
+    assert word in admissions.admit(ANN, "rest").refusal.message
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_what_is_active_and_theirs_does(ledger, admissions, change):
 
 def test_another_purpose_is_refused_and_two_must_be_told_apart(ledger, admissions):
     agree(ledger)
-    assert "'planning', not 'resale'" in admissions.admit(ANN, "rest", "resale").refusal
+    assert "'planning', not 'resale'" in admissions.admit(ANN, "rest", "resale").refusal.message
     assert not admissions.admit(ANN, "rest", "Planning").refusal
     agree(ledger, "a2", purpose="audit", roles=[{"role": "auditor"}])
-    assert "none was stated" in admissions.admit(ANN, "rest").refusal
+    assert "none was stated" in admissions.admit(ANN, "rest").refusal.message
     assert admissions.admit(ANN, "rest", "audit").principal.roles == {"auditor"}
 
 
@@ -211,7 +211,7 @@ def test_a_key_that_ends_ends_what_goes_on(ledger, how, who):
     for _ in range(2):  # it stays ended
         with pytest.raises(AccessError, match="login has ended"):
             still()
-    assert "login has ended" in admissions.admit(known, "rest").refusal
+    assert "login has ended" in admissions.admit(known, "rest").refusal.message
     assert admissions.admit(known, "rest").principal.roles == frozenset()
 
 

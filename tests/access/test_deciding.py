@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyport.access.agreements import agreements, consumers, document, history
+from polyport.access.agreements import agreements, document, history
 from polyport.access.deciding import STEPS, Desk
 from polyport.descriptor import agreement as oaas
 from polyport.descriptor import dump
@@ -306,13 +306,13 @@ def test_documents_say_how_it_stands_in_words_of_the_draft(desk):
     assert shown(desk, never.id)[0]["status"] == "rejected"
 
 
-def test_active_consumers_are_told(desk):
+def test_the_consumer_is_named_for_people(desk):
     for consumer in ({"teamId": "finance"}, {"teamId": "t", "dataProductId": "scripts"}):
         made, _ = desk.request(asked(consumer=consumer), by="owner")
         desk.decide(made.id, "approved", by="owner")
     desk.request(asked(), by="ann")
-    names = [a.consumer_name for a in consumers(desk.control, "films")]
-    assert names == ["team finance", "product:scripts"]
+    names = [a.consumer_name for a in agreements(desk.control, "films").values()]
+    assert names == ["team finance", "product:scripts", "ann"]
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=8)

@@ -14,10 +14,11 @@ from polyport.access import Policy, View
 from polyport.access.admission import Admissions
 from polyport.access.control import Control
 from polyport.access.explain import EVERY_ROW, Question, explain
+from polyport.access.known import consuming
 from polyport.descriptor.settings import settings as read_settings
-from polyport.descriptor.types import DataProduct, Settings
+from polyport.descriptor.types import DataProduct, Port, Settings
 from polyport.engine.duckdb import DuckDBEngine
-from polyport.errors import AccessError
+from polyport.errors import AccessError, NotFoundError
 from polyport.expression import parse
 from polyport.ledger import Ledger
 from polyport.model import OWNER, Dataset, Principal, Snapshot
@@ -33,6 +34,8 @@ FILMS = pa.table(
 COLUMNS = FILMS.schema.names
 DATASET = Dataset("films", FILMS.schema, ("id",), 4)
 NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+SNAPSHOT = Snapshot("films", "00000001-x", 1, None, NOW, {"films": DATASET})
+PORTS = tuple(Port(name, name) for name in ("rest", "files"))
 FILTERS = [
     "id > 2", "studio = principal.studio", "not studio = principal.studio or id = 1",
     "title like 'A%' and cost is not null", "title in ('It''s', 'Dune')", "id between 2 and 3",
@@ -65,9 +68,9 @@ AGREEMENTS = st.lists(
 )  # fmt: skip
 
 
-def product(status="active"):
+def product(status="active", ports=PORTS):
     return DataProduct(
-        None, "films", "Films", "1.0.0", status, "", "", (), (), (), {}, Settings()
+        None, "films", "Films", "1.0.0", status, "", "", (), ports, (), {}, Settings()
     )  # fmt: skip
 
 
@@ -137,7 +140,7 @@ def test_it_says_what_a_view_shows(
         policy = Policy("films", read_settings({"access": {"roles": roles}}).roles, "s", promised)
         admissions = Admissions("films", Control(ledger.journal), lambda: required, lambda: NOW)
         asked = Question(Principal("pat", held, attributes), "rest", purpose)
-        found = explain(product(), admissions, policy, [DATASET], asked)
+        found = explain(product(), admissions, policy, [SNAPSHOT], asked)
         admission = admissions.admit(asked.principal, "rest", purpose)
     finally:
         ledger.close()
@@ -145,14 +148,11 @@ def test_it_says_what_a_view_shows(
     assert found.admitted is not bool(admission.refusal)
     assert {a.id for a in found.agreements if a.counts} == set(admission.agreements)
     assert all(bool(a.reason) is not a.counts for a in found.agreements)
-    snapshot = Snapshot("films", "00000001-x", 1, None, NOW, {"films": DATASET})
 
     def view(principal, stated=""):
-        refusal = (
-            AccessError(admission.refusal) if admission.refusal and principal is not OWNER else None
-        )
+        refusal = admission.refusal if principal is not OWNER else None
         return View(
-            snapshot, principal, "rest", stated, policy, engine,
+            SNAPSHOT, principal, "rest", stated, policy, engine,
             lambda *_: [str(path)], lambda _: None, refusal=refusal,
         )  # fmt: skip
 
@@ -176,10 +176,13 @@ def test_it_says_what_a_view_shows(
     assert [r for r in said.roles if r.counts]
 
 
-def ask(principal, policy=None, status="active", ledger=None, port="rest"):
-    admissions = Admissions("films", Control(ledger.journal), lambda: False, lambda: NOW)
-    policy = policy or Policy("films", read_settings(POLICY).roles, "s", {"films": COLUMNS})
-    return explain(product(status), admissions, policy, [DATASET], Question(principal, port))
+def ask(
+    principal, *, status="active", ledger, port="rest", dataset="", ports=PORTS, required=False
+):
+    admissions = Admissions("films", Control(ledger.journal), lambda: required, lambda: NOW)
+    policy = Policy("films", read_settings(POLICY).roles, "s", {"films": COLUMNS})
+    asked = Question(principal, port, dataset=dataset)
+    return explain(product(status, ports), admissions, policy, [SNAPSHOT], asked)
 
 
 POLICY = {
@@ -242,3 +245,37 @@ def test_the_state_of_the_product_counts(ledger):
         Principal("pat", frozenset({"clerk"})), status="retired", ledger=ledger, port="product"
     )
     assert "is retired" in found.reason
+
+
+def test_a_port_is_one_of_the_products_and_of_another_product_the_way_in_which_it_reads(ledger):
+    with pytest.raises(NotFoundError, match="no port 'nosuch'") as caught:
+        ask(Principal("pat"), ledger=ledger, port="nosuch")
+    assert caught.value.fix == "output ports: rest, files"
+    assert ask(Principal("pat"), ledger=ledger, port="").port == "rest"
+    assert ask(consuming("scripts"), ledger=ledger, port="").port == "product"
+    with pytest.raises(NotFoundError, match="no dataset 'x'") as caught:
+        ask(Principal("pat"), ledger=ledger, dataset="x")
+    assert caught.value.fix == "datasets: films"
+
+
+def test_a_version_of_a_port_that_is_not_served_any_more_is_told(ledger):
+    gone = Port("rest", "rest", sunset=NOW.date())
+    clerk = Principal("pat", frozenset({"clerk"}))
+    found = ask(clerk, ledger=ledger, ports=(gone,))
+    assert not found.admitted
+    assert f"is not served since {NOW.date()}" in found.reason
+    kept = Port("rest", "rest", version="2.0.0")
+    assert ask(clerk, ledger=ledger, ports=(gone, kept)).admitted
+
+
+def test_what_helps_is_said(ledger):
+    """Of an agreement that ended, a request for the same consumer and port; of another, who decides or when."""
+    given = {"purpose": "audit", "port": "rest", "roles": [], "columns": [], "ends": None}
+    for change, helps in (
+        ({"decision": "approved", "ends": "2026-04-01T00:00:00Z"}, "--port rest --user pat"),
+        ({"decision": "revoked"}, "agreement show a0"),
+        ({"decision": "requested"}, "agreement approve a0"),
+    ):
+        journaled(ledger, [{**given, **change}])
+        found = ask(Principal("pat"), ledger=ledger, required=True)
+        assert helps in found.fix, change

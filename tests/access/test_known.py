@@ -11,7 +11,7 @@ from polyport.access.control import Control
 from polyport.access.known import consuming, known
 from polyport.errors import QueryError
 from polyport.ledger import Ledger
-from polyport.model import Principal
+from polyport.model import OWNER, Principal
 
 ANN = Principal("ann", frozenset({"accountant"}), {"studio": "Fox"}, frozenset({"finance"}))
 OTHER = Principal("ann", frozenset({"analyst"}))
@@ -61,3 +61,7 @@ def test_who_has_no_key(control):
     assert known(control, "eve").by == "nothing: no key stands for it"
     assert known(control, "product:scripts").principal == consuming("scripts")
     assert consuming("scripts").roles == {"product:scripts", "consumer"}
+
+
+def test_the_owner_of_the_folder_needs_no_key(control):
+    assert known(control, "owner").principal == OWNER

@@ -7,10 +7,11 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from polyport.access import configuration, feedback
+from polyport.access import configuration
 from polyport.access.configuration import Change
 from polyport.cli import cli
 from polyport.errors import NotFoundError
+from polyport.ledger import feedback
 from polyport.model import Principal
 from polyport.testing.output_port import make_product
 

@@ -16,6 +16,7 @@ class TestEach(ManagementPortTests):
     @pytest.fixture(autouse=True)
     def _chosen(self, group, port):
         self.group, self.port = group, port
+        self.by_sight = port in ("metadata", "quality")
 
 
 @pytest.mark.parametrize(("group", "port"), registered())

@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
+from urllib.parse import quote
 
 import adbc_driver_flightsql.dbapi as adbc
 import psycopg
@@ -71,6 +73,23 @@ class TestRest(OutputPortTests):
             address = reply.json()["_links"].get("next", {}).get("href")
 
 
+class TestRestAsStream(OutputPortTests):
+    port = "rest"
+    address = "/products/films/rest/v1/films"
+    accept: ClassVar = {"Accept": "application/x-ndjson"}
+
+    def read(self, product, who, ref):
+        address = f"{self.address}?snapshot={quote(ref, safe='')}&sort=id"
+        reply = client(product, who).get(address, headers=self.accept)
+        if reply.status_code != 200:
+            raise AccessError(reply.text)
+        rows = [json.loads(line, parse_float=str) for line in reply.text.splitlines()]
+        return [typed(row) for row in rows]
+
+    def pieces(self, product, who):
+        return client(product, who).pieces(self.address, headers=self.accept)
+
+
 class TestFiles(OutputPortTests):
     port = "files"
 
@@ -117,9 +136,8 @@ class TestRestSql(OutputPortTests):
         return [typed(row) for row in rows]
 
     def pieces(self, product, who):
-        spec = product.spec.outputs[0]
-        with product._sql_door(spec)(who) as session:
-            yield from session.query("SELECT * FROM films").reader
+        sql = {"sql": "SELECT * FROM films"}
+        return client(product, who).pieces("/products/films/rest/v1/sql", json=sql)
 
 
 @contextmanager

@@ -3,11 +3,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import uvicorn
 
-from polyport.access.agreements import consumers
+from polyport.access.meter import Meter
 from polyport.descriptor.types import Role, RoleSettings
 from polyport.errors import (
     AccessError,
@@ -133,12 +134,55 @@ def test_a_product_needs_an_agreement_to_read_another_and_shows_as_its_consumer(
         films.desk().decide(made.id, "approved", by="owner")
         reader.build()
         assert studios(reader) == {"Fox": 3, "Universal": 1}
-        assert [a.consumer for a in consumers(films.control, "films")] == ["studios"]
         used = {(u["principal"], u["port"]) for u in films.ledger.usage.reads("films")}
         assert ("product:studios", "product") in used
         films.desk().decide(made.id, "revoked", by="owner", note="it ended")
         with pytest.raises(InputError, match="revoked: it ended"):
             reader.build()
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_an_agreement_that_ends_while_another_product_reads_ends_its_build(
+    folder, monkeypatch, how
+):
+    """What was copied of the rows by then is not built from; nor is anything read the next time."""
+    let(folder, "studios", "{}")
+    path = folder / "z-films" / "polyport.yaml"
+    path.write_text(path.read_text().replace("agreements: optional", "agreements: required"))
+    write_rows(folder / "z-films", [f"{n},Film {n},,Fox,1.00" for n in range(300_000)])
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    with Mesh.find(folder) as mesh:
+        films, reader = mesh.product("films"), mesh.product("studios")
+        films.build()
+        now = [end - timedelta(seconds=1)]
+        films.clock = lambda: now[0]
+        asked = {
+            "description": {"purpose": "counting"},
+            "provider": {"outputPortId": "files"},
+            "consumer": {"teamId": "t", "dataProductId": "studios"},
+            "endTimestamp": end.isoformat(),
+        }
+        made, _ = films.desk().request(asked, by="owner")
+        films.desk().decide(made.id, "approved", by="owner")
+        counted = Meter.count
+
+        def ending(meter, batch):
+            counted(meter, batch)
+            if how == "expired":
+                now[0] = end
+            elif films.desk().get(made.id).decision == "approved":
+                films.desk().decide(made.id, "revoked", by="owner", note="it ended")
+
+        monkeypatch.setattr(Meter, "count", ending)
+        with pytest.raises(InputError, match="ended"):
+            reader.build()
+        monkeypatch.undo()
+        read = films.ledger.reads("films")[0]
+        assert read["outcome"] == "denied"
+        assert 0 < read["rows"] < 300_000
+        with pytest.raises(InputError, match="ended"):
+            reader.build()
+        assert reader.history() == ()
 
 
 def test_products_that_read_each_other_are_refused(folder):

@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from python_calamine import CalamineWorkbook
 
-from polyport.access import Order, Policy, View, configuration
+from polyport.access import Order, Policy, View
+from polyport.access.admission import admissions as admissions_of
 from polyport.access.control import Control
 from polyport.access.results import Results
 from polyport.access.sql.names import Names
@@ -235,13 +236,13 @@ class World:
 
     def __call__(self, principal, ref="latest", *, purpose=""):
         policy = Policy("p", self.roles, SALT, PROMISED)
-        admissions = configuration.admissions(self.control, self.product, lambda: NOW)
+        admissions = admissions_of(self.control, self.product, lambda: NOW)
         found = admissions.admit(principal, "out", purpose)
         gives = (lambda _, name: self.index if name == "people" else None) if self.indexed else None
         view = View(
             self.snapshot, found.principal, "out", found.purpose, policy, self.engine, self.files, lambda _: None
         )  # fmt: skip
-        view.refusal = AccessError(found.refusal, fix=found.fix) if found.refusal else None
+        view.refusal = found.refusal
         view.results = self.results
         view.keyed = gives or view.keyed
         return view
@@ -560,6 +561,7 @@ WIDE = {
     "a": Role("a", RoleSettings(), {}, False),
     "b": Role("b", RoleSettings(Compare("score", ">", 0), None, {"name": "hash"}), {}, False),
     "c": Role("c", RoleSettings(None, ("id", "cost", "team"), {}, frozenset({"plan"})), {}, False),
+    "m": Role("m", RoleSettings(None, None, {"name": "hash", "score": "round:1"}), {}, False),
 }
 
 
@@ -568,6 +570,8 @@ GIVEN = {
     "user": "pat", "team": "", "ports": ("out",), "purpose": "plan", "decision": "approved", "starts": None, "ends": None,
     "roles": ["a"], "columns": [],
 }  # fmt: skip
+MASKED = {**GIVEN, "roles": ["m"]}
+"""Of one whose filters, groups and order must not see through a mask."""
 PLAIN = {"column": "id", "op": "none", "pick": 0, "sort": "id", "descending": False, "fields": set(), "size": 2}  # fmt: skip
 
 
@@ -579,6 +583,9 @@ PLAIN = {"column": "id", "op": "none", "pick": 0, "sort": "id", "descending": Fa
 @example(PAT, "", ([{**GIVEN, "decision": "revoked"}], True), PLAIN)
 @example(PAT, "", ([{**GIVEN, "ports": ("in",)}], True), PLAIN)
 @example(PAT, "audit", ([GIVEN], True), PLAIN)
+@example(PAT, "", ([MASKED], True), {**PLAIN, "column": "name", "op": "", "fields": {"id"}})
+@example(PAT, "", ([MASKED], True), {**PLAIN, "column": "name", "op": "", "pick": 2})
+@example(PAT, "", ([MASKED], True), {**PLAIN, "column": "score", "op": "lt", "fields": {"id"}})
 @given(PRINCIPALS, st.sampled_from(("", "plan", "PLAN")), SOME, ASKED)
 def test_every_way_shows_what_agreements_give(world, principal, purpose, agreed, asked):
     """Of a policy that shows much: so what is not seen is what agreements keep."""

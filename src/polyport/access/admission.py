@@ -7,18 +7,27 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from polyport.access import keys
+from polyport.access import keys, lifecycle
 from polyport.access.agreements import agreements
+from polyport.access.configuration import access_settings
 from polyport.descriptor.agreement import BUILT_IN
 from polyport.errors import AccessError, AuthenticationError
 from polyport.model import OWNER_ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import date
 
     from polyport.access.agreements import Agreement
     from polyport.access.control import Control
+    from polyport.descriptor.types import DataProduct
+    from polyport.errors import RetiredError
     from polyport.model import Principal
+
+TELLING = (
+    "document", "metadata", "lineage", "metrics", "quality", "definition", "feedback", "contracts",
+)  # fmt: skip
+"""Under which names, besides its output ports', a product is read: those under which it tells of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +40,8 @@ class Admission:
     """The one stated, or the agreements' where none was."""
     agreements: tuple[str, ...] = ()
     """The ids of those that it stands on; empty where none was needed."""
-    refusal: str = ""
-    """Why nothing may be read; empty where something may."""
-    fix: str = ""
+    refusal: AccessError | None = None
+    """Why nothing may be read; None where something may."""
     until: datetime | None = None
     """When it ends by itself."""
 
@@ -59,8 +67,7 @@ class Admissions:
         try:
             ends = self._known_until(principal)
         except AuthenticationError as error:
-            nobody = replace(principal, roles=frozenset())
-            return Admission(nobody, purpose, refusal=error.message, fix=error.fix)
+            return self._refused(principal, purpose, error.message, error.fix)
         found = self._agreed(principal, port, purpose)
         return replace(found, until=_sooner(found.until, ends))
 
@@ -90,22 +97,17 @@ class Admissions:
             return _admitted(principal, found[0].purpose, found, self._until(theirs, now))
         if not self.required():
             return Admission(principal, purpose, until=self._until(theirs, now))
-        reason, fix = self._refusal(principal, port, purpose, theirs, here)
-        return Admission(replace(principal, roles=frozenset()), purpose, refusal=reason, fix=fix)
+        reason, fix = self._reason(principal, port, purpose, theirs, here)
+        return self._refused(
+            principal,
+            purpose,
+            f"{principal.id} may not read {self.product!r} through {port!r}: {reason}",
+            fix,
+        )
 
-    def renewed(self, admission: Admission, asked: Principal, port: str, purpose: str) -> Admission:
-        """`admission` as it would be given now, which is for the same.
-
-        Raises:
-            AccessError: It would not: revoked, expired, or changed since.
-            StoreError: The journal cannot be read.
-        """
-        now = self.admit(asked, port, purpose)
-        if now.refusal:
-            raise AccessError(now.refusal, where=self.product, fix=now.fix)
-        if (now.principal, now.purpose) != (admission.principal, admission.purpose):
-            raise _changed(asked, self.product)
-        return now
+    def _refused(self, principal: Principal, purpose: str, reason: str, fix: str) -> Admission:
+        nobody = replace(principal, roles=frozenset())
+        return Admission(nobody, purpose, refusal=AccessError(reason, where=self.product, fix=fix))
 
     def _at(self, agreement: Agreement, port: str) -> bool:
         return port in self.telling or agreement.for_port(port)
@@ -116,16 +118,12 @@ class Admissions:
         times = [t for a in theirs if a.decision == "approved" for t in (a.starts, a.ends)]
         return _sooner(*(t for t in times if t is not None and t > now))
 
-    def command(self, principal: Principal, port: str) -> str:
+    def _asking(self, port: str, *who: str) -> str:
         """The command that asks for an agreement."""
-        prefix, _, product = principal.id.partition(":")
-        mesh = prefix == "product" and bool(product)
-        who = ("--product", product) if mesh else ("--user", principal.id)
-        shown = "*" if port == "product" and mesh else port
-        words = ("polyport", "agreement", "request", self.product, "--port", shown, *who)
-        return f"{shlex.join(words)} --purpose PURPOSE"
+        words = ("polyport", "agreement", "request", self.product, "--port", port, *who)
+        return f"ask for one: {shlex.join(words)} --purpose PURPOSE"
 
-    def _refusal(
+    def _reason(
         self,
         principal: Principal,
         port: str,
@@ -133,20 +131,40 @@ class Admissions:
         theirs: Sequence[Agreement],
         here: Sequence[Agreement],
     ) -> tuple[str, str]:
-        who, now = f"{principal.id} may not read {self.product!r} through {port!r}", self.clock()
+        """Why none of `theirs` lets the principal in, of which those in `here` are active at the port; and the fix."""
+        now, within = self.clock(), principal.id.removeprefix("product:")
+        mesh = within not in ("", principal.id)
+        who = ("--product", within) if mesh else ("--user", principal.id)
+        ask = self._asking("*" if mesh and port == "product" else port, *who)
         if here:
             purposes = " or ".join(sorted({repr(a.purpose) for a in here}))
-            stated = f"not {purpose!r}" if purpose else "and none was stated"
-            reason = f"the agreements are for the purposes {purposes}, {stated}"
-            return f"{who}: {reason}", f"state one (header Polyport-Purpose): {purposes}"
+            reason = f"the agreements are for the purposes {purposes}, {_stated(purpose)}"
+            return reason, f"state one (header Polyport-Purpose): {purposes}"
         at_port = [a for a in theirs if self._at(a, port)]
         if at_port:
-            return f"{who}: {_why(at_port[-1], now)}", f"polyport agreement show {at_port[-1].id}"
+            last = at_port[-1]
+            return _why(last, now), _next(last, now, self._asking(last.ports[0], *last.named))
         elsewhere = sorted({p for a in theirs if a.state(now) == "active" for p in a.ports})
-        ask = f"ask for one: {self.command(principal, port)}"
         if elsewhere:
-            return f"{who}: its agreements are for the ports {', '.join(elsewhere)}", ask
-        return f"{who}: there is no data sharing agreement", ask
+            return f"its agreements are for the ports {', '.join(elsewhere)}", ask
+        return "there is no data sharing agreement", ask
+
+
+def admissions(control: Control, product: DataProduct, clock: Callable[[], datetime]) -> Admissions:
+    """Lets principals in to `product`, by its policy as it stands at each call."""
+
+    def required() -> bool:
+        return access_settings(control, product).agreements == "required"
+
+    telling = {*TELLING} - {port.name for port in product.outputs}
+    return Admissions(product.id, control, required, clock, frozenset(telling))
+
+
+def refusal(
+    product: DataProduct, principal: Principal, port: str, found: Admission, today: date
+) -> AccessError | RetiredError | None:
+    """Why `principal`, of whose asking came `found`, may read nothing: the product's state, or no agreement."""
+    return lifecycle.refusal(product, principal, port, today) or found.refusal
 
 
 @dataclass(slots=True)
@@ -168,28 +186,26 @@ class Standing:
             AccessError: Revoked, expired, or changed since.
             StoreError: The journal cannot be read.
         """
-        if self.admission.refusal:
+        if self.admission.refusal is not None:
             return  # nothing was let in; the view says why
         until, position = self.admission.until, self.admissions.control.position()
         if position == self.position and (until is None or self.admissions.clock() < until):
             return
-        principal, port, purpose = self.asked
-        renewed = self.admissions.renewed(self.admission, principal, port, purpose)
-        if not self.unchanged():
-            raise _changed(principal, self.admissions.product)
-        self.admission, self.position = renewed, position
+        now = self.admissions.admit(*self.asked)
+        if now.refusal is not None:
+            raise now.refusal
+        before = (self.admission.principal, self.admission.purpose)
+        if (now.principal, now.purpose) != before or not self.unchanged():
+            raise AccessError(
+                f"what {self.asked[0].id} may read has changed since this read began",
+                where=self.admissions.product,
+                fix="read again",
+            )
+        self.admission, self.position = now, position
 
 
 def _sooner(*times: datetime | None) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
-
-
-def _changed(principal: Principal, product: str) -> AccessError:
-    return AccessError(
-        f"what {principal.id} may read has changed since this read began",
-        where=product,
-        fix="read again",
-    )
 
 
 def _admitted(
@@ -218,8 +234,23 @@ def why_not(agreement: Agreement, port: str, purpose: str, now: datetime) -> str
         return _why(agreement, now)
     if not agreement.for_port(port):
         return f"it is for the ports {', '.join(agreement.ports)}"
-    stated = f"not {purpose!r}" if purpose else "and none was stated, with others to choose from"
-    return f"it is for the purpose {agreement.purpose!r}, {stated}"
+    several = "" if purpose else ", with others to choose from"
+    return f"it is for the purpose {agreement.purpose!r}, {_stated(purpose)}{several}"
+
+
+def _stated(purpose: str) -> str:
+    return f"not {purpose!r}" if purpose else "and none was stated"
+
+
+def _next(agreement: Agreement, now: datetime, ask: str) -> str:
+    """What helps whom the agreement does not let in."""
+    match agreement.state(now):
+        case "requested":
+            return f"its owner decides: polyport agreement approve {agreement.id}"
+        case "approved":
+            return f"wait until then; polyport agreement show {agreement.id}"
+        case _:
+            return f"{ask}; what became of this one: polyport agreement show {agreement.id}"
 
 
 def _why(agreement: Agreement, now: datetime) -> str:

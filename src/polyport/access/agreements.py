@@ -86,6 +86,13 @@ class Agreement:
         return mesh or ANY_PORT in self.ports or port in self.ports
 
     @property
+    def named(self) -> tuple[str, str]:
+        """Its consumer, as `polyport agreement request` takes it."""
+        if self.consumer:
+            return "--product", self.consumer
+        return ("--user", self.user) if self.user else ("--team", self.team)
+
+    @property
     def consumer_name(self) -> str:
         """Its consumer, for people: `product:scripts`, `ann`, `team finance`."""
         return f"product:{self.consumer}" if self.consumer else self.user or f"team {self.team}"
@@ -128,16 +135,6 @@ def agreements(control: Control, product: str) -> Mapping[str, Agreement]:
         return {name: agreement(e) for name, e in control.current("agreement", product).items()}
 
     return control.derived(("agreements", product), made)
-
-
-def consumers(control: Control, product: str, *, now: datetime | None = None) -> list[Agreement]:
-    """The agreements of `product` that are active at `now`: each names one of its consumers (`consumer_name`).
-
-    Raises:
-        StoreError: The journal cannot be read.
-    """
-    at = now or datetime.now(UTC)
-    return [a for a in agreements(control, product).values() if a.state(at) == "active"]
 
 
 def history(control: Control, product: str, name: str) -> list[Entry]:

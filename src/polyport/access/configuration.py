@@ -11,13 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from polyport.access.admission import Admissions
 from polyport.descriptor import sent
 from polyport.descriptor.settings import settings
 from polyport.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from polyport.access.control import Control
@@ -82,20 +81,6 @@ def running_settings(control: Control, product: DataProduct) -> Settings:
         StoreError: The journal cannot be read.
     """
     return _holding(control, product, "settings")
-
-
-TELLING = ("metadata", "lineage", "metrics", "quality", "definition", "feedback", "contracts")
-"""The information ports, under whose names the product tells of itself."""
-
-
-def admissions(control: Control, product: DataProduct, clock: Callable[[], datetime]) -> Admissions:
-    """Lets principals in to `product`, by its policy as it stands at each call."""
-
-    def required() -> bool:
-        return access_settings(control, product).agreements == "required"
-
-    telling = {"document", *TELLING} - {port.name for port in product.outputs}
-    return Admissions(product.id, control, required, clock, frozenset(telling))
 
 
 def current(control: Control, product: DataProduct, part: Part) -> Version:

@@ -281,6 +281,3 @@ def _listed(nodes: Any) -> bool:
 
 def _errors(found: tuple[Diagnostic, ...]) -> list[Diagnostic]:
     return [d for d in found if d.severity == "error"]
-
-
-__all__ = ["STEPS", "Desk", "digest", "take_files", "team"]

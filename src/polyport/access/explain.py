@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from polyport.access import lifecycle
-from polyport.access.admission import why_not
+from polyport.access.admission import TELLING, refusal, why_not
 from polyport.access.agreements import agreements
+from polyport.access.known import PRODUCT
 from polyport.access.policy import filter_of, missing
-from polyport.errors import AccessError, RetiredError
+from polyport.errors import AccessError, NotFoundError
 from polyport.expression import to_text
 from polyport.model import Files
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from polyport.access.agreements import State
     from polyport.access.policy import Grant, Policy, Verdict
     from polyport.descriptor.types import DataProduct
-    from polyport.model import Dataset, Principal
+    from polyport.expression import Expression
+    from polyport.model import Dataset, Principal, Snapshot
 
 NO_ROW = "no row"
 EVERY_ROW = "every row"
@@ -50,6 +52,8 @@ class RoleSeen:
     """Why it does not count, or what keeps rows away."""
     rows: str
     """The rows that it shows: `every row`, or its filter; empty where it does not count."""
+    unknown: tuple[str, ...] = ()
+    """The attributes that its filter asks for and that the principal does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,11 @@ class Question:
     """Who reads, and how."""
 
     principal: Principal
-    port: str
+    port: str = ""
+    """Empty: the product's first output port; of another product of the mesh: the way in which it reads."""
     purpose: str = ""
+    dataset: str = ""
+    """Only this one; empty: all."""
     known: str = "what was given"
     """From where the principal's roles, teams and attributes are known."""
 
@@ -124,19 +131,19 @@ def explain(
     product: DataProduct,
     admissions: Admissions,
     policy: Policy,
-    datasets: Sequence[Dataset],
+    snapshots: Sequence[Snapshot],
     asked: Question,
 ) -> Explanation:
-    """What `asked.principal` would see of `datasets`, and why.
+    """What `asked.principal` would see of the newest of `snapshots`, and why.
 
     Raises:
+        NotFoundError: There is no such port, or no such dataset.
         StoreError: The journal cannot be read.
     """
-    principal, port = asked.principal, asked.port
-    admission = admissions.admit(principal, port, asked.purpose)
-    refused = _refused(product, principal, port) or (
-        AccessError(admission.refusal, fix=admission.fix) if admission.refusal else None
-    )
+    principal, port = asked.principal, _port(product, asked)
+    datasets = _datasets(product, snapshots, asked.dataset)
+    found = admissions.admit(principal, port, asked.purpose)
+    refused = refusal(product, principal, port, found, admissions.clock().date())
     return Explanation(
         product=product.id,
         principal=principal.id,
@@ -147,114 +154,102 @@ def explain(
             asked.known,
         ),
         port=port,
-        purpose=admission.purpose,
-        roles=tuple(sorted(admission.principal.roles)),
+        purpose=found.purpose,
+        roles=tuple(sorted(found.principal.roles)),
         admitted=refused is None,
         reason=refused.message if refused else "",
         fix=refused.fix if refused else "",
         status=lifecycle.status(product),
-        agreements=_agreements(admissions, admission, asked),
+        agreements=_agreements(admissions, found, principal, port, asked.purpose),
         datasets=tuple(
-            _nothing(dataset, refused.message) if refused else _sight(policy, dataset, admission)
-            for dataset in datasets
+            _nothing(each, refused.message, ()) if refused else _sight(policy, each, found)
+            for each in datasets
         ),
     )
 
 
-def _refused(
-    product: DataProduct, principal: Principal, port: str
-) -> AccessError | RetiredError | None:
-    try:
-        lifecycle.check_served(product, principal, port)
-    except RetiredError as error:
-        return error
-    return lifecycle.refusal(product, principal)
+def _port(product: DataProduct, asked: Question) -> str:
+    outputs = dict.fromkeys(port.name for port in product.outputs)
+    if not asked.port:
+        within = asked.principal.id.startswith(PRODUCT)
+        return "product" if within else next(iter(outputs), lifecycle.LIBRARY)
+    if asked.port not in {*outputs, *TELLING, "product", lifecycle.LIBRARY}:
+        raise NotFoundError(
+            f"no port {asked.port!r}", where=product.id, fix=f"output ports: {', '.join(outputs)}"
+        )
+    return asked.port
+
+
+def _datasets(product: DataProduct, snapshots: Sequence[Snapshot], only: str) -> Sequence[Dataset]:
+    kept = snapshots[-1].datasets if snapshots else {}
+    if only and only not in kept:
+        fix = f"datasets: {', '.join(kept)}" if kept else "polyport build"
+        raise NotFoundError(f"no dataset {only!r}", where=product.id, fix=fix)
+    return [kept[only]] if only else list(kept.values())
 
 
 def _agreements(
-    admissions: Admissions, admission: Admission, asked: Question
+    admissions: Admissions, found: Admission, principal: Principal, port: str, purpose: str
 ) -> tuple[AgreementSeen, ...]:
     now = admissions.clock()
-    theirs = agreements(admissions.control, admissions.product).values()
     return tuple(
         AgreementSeen(
             id=each.id,
             state=each.state(now),
-            counts=each.id in admission.agreements,
-            reason=""
-            if each.id in admission.agreements
-            else why_not(each, asked.port, asked.purpose, now),
+            counts=each.id in found.agreements,
+            reason="" if each.id in found.agreements else why_not(each, port, purpose, now),
             purpose=each.purpose,
             ports=each.ports,
             roles=each.roles,
         )
-        for each in theirs
-        if each.with_consumer(asked.principal)
+        for each in agreements(admissions.control, admissions.product).values()
+        if each.with_consumer(principal)
     )
 
 
-def _sight(policy: Policy, dataset: Dataset, admission: Admission) -> DatasetSeen:
-    principal, purpose = admission.principal, admission.purpose
+def _sight(policy: Policy, dataset: Dataset, found: Admission) -> DatasetSeen:
+    principal, purpose = found.principal, found.purpose
     verdicts = policy.verdicts(dataset, principal, purpose)
     roles = tuple(_role(verdict, principal) for verdict in verdicts)
     try:
-        relation, masked = policy.secure(
-            dataset, Files((), schema=dataset.schema), principal, purpose
-        )
+        _, masked = policy.secure(dataset, Files((), schema=dataset.schema), principal, purpose)
         grants = policy.grants(dataset, principal, purpose)
     except AccessError as error:
-        hidden = tuple(ColumnSeen(name, "hidden", error.message) for name in dataset.schema.names)
-        return DatasetSeen(dataset.name, False, error.message, roles, NO_ROW, hidden)
-    shown = relation.columns or dict.fromkeys(dataset.schema.names, "")
-    columns = tuple(_column(name, shown, masked, grants) for name in dataset.schema.names)
-    return DatasetSeen(
-        dataset.name,
-        True,
-        "",
-        roles,
-        _rows(grants, principal),
-        columns,
-    )
+        return _nothing(dataset, error.message, roles)
+    columns = tuple(_column(name, masked, grants) for name in dataset.schema.names)
+    rows = filter_of(grants, principal)
+    return DatasetSeen(dataset.name, True, "", roles, _text(rows), columns)
 
 
-def _nothing(dataset: Dataset, reason: str) -> DatasetSeen:
+def _nothing(dataset: Dataset, reason: str, roles: tuple[RoleSeen, ...]) -> DatasetSeen:
     hidden = tuple(ColumnSeen(name, "hidden", reason) for name in dataset.schema.names)
-    return DatasetSeen(dataset.name, False, reason, (), NO_ROW, hidden)
+    return DatasetSeen(dataset.name, False, reason, roles, NO_ROW, hidden)
 
 
-def _column(
-    name: str, shown: Mapping[str, str], masked: Mapping[str, str], grants: Sequence[Grant]
-) -> ColumnSeen:
-    if name not in shown:
+def _column(name: str, masked: Mapping[str, str], grants: Sequence[Grant]) -> ColumnSeen:
+    showing = [grant for grant in grants if grant.shows(name)]
+    if not showing:
         reasons = dict.fromkeys(grant.hides(name) for grant in grants)
         return ColumnSeen(name, "hidden", "; ".join(reasons))
     if name not in masked:
         return ColumnSeen(name, "shown", "")
-    return ColumnSeen(name, "masked", _as_seen(name, masked[name], grants))
-
-
-def _as_seen(name: str, words: str, grants: Sequence[Grant]) -> str:
-    """How it is masked; with several roles, which of them do what to the rows that they show."""
     if len(grants) == 1:
-        return words
-    said = []
-    for grant in grants:
-        mask = grant.settings.mask.get(name)
-        how = f"masked as {mask}" if mask else "as it is"
-        said.append(f"{how} in rows that role {grant.role!r} shows" if grant.shows(name) else "")
-    return "; ".join(filter(None, said))
+        return ColumnSeen(name, "masked", masked[name])
+    masks = [(grant.role, grant.settings.mask.get(name)) for grant in showing]
+    said = [(f"masked as {mask}" if mask else "as it is", role) for role, mask in masks]
+    words = "; ".join(f"{how} in rows that role {role!r} shows" for how, role in said)
+    return ColumnSeen(name, "masked", words)
 
 
 def _role(verdict: Verdict, principal: Principal) -> RoleSeen:
     grant = verdict.grant
     if grant is None:
         return RoleSeen(verdict.role, False, verdict.reason, "")
-    unknown = " and ".join(f"principal.{name}" for name in missing(grant, principal))
-    reason = f"{unknown} is not known of {principal.id}, and fits no row" if unknown else ""
-    rows = grant.settings.rows
-    return RoleSeen(verdict.role, True, reason, EVERY_ROW if rows is None else to_text(rows))
+    unknown = missing(grant, principal)
+    named = " and ".join(f"principal.{name}" for name in unknown)
+    reason = f"{named} is not known of {principal.id}, and fits no row" if unknown else ""
+    return RoleSeen(verdict.role, True, reason, _text(grant.settings.rows), unknown)
 
 
-def _rows(grants: Sequence[Grant], principal: Principal) -> str:
-    found = filter_of(grants, principal)
-    return EVERY_ROW if found is None else to_text(found)
+def _text(rows: Expression | None) -> str:
+    return EVERY_ROW if rows is None else to_text(rows)

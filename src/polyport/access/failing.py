@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyarrow.types as pt
 
+from polyport.access.mapping import Shape
+from polyport.access.statements import digest
 from polyport.expression import quote
 
 if TYPE_CHECKING:
@@ -93,33 +94,33 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
-    """Lies over what the policy has secured, as an older major's mapping does: adds rule and reason to each row."""
+class Aside(Shape):
+    """Adds rule and reason to each row."""
 
     run: str
     parts: Mapping[str, Part]
 
     @property
     def digest(self) -> str:
-        """Tells runs apart, in ETags and caches."""
-        return hashlib.sha256(repr((self.run, sorted(self.parts))).encode()).hexdigest()[:16]
+        """See `Shape`."""
+        return digest(self.run, sorted(self.parts))
 
     def shown(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot with the parts as its datasets."""
+        """See `Shape`."""
         return replace(snapshot, datasets={n: _shown(n, p) for n, p in self.parts.items()})
 
-    def source(self, _: Snapshot, name: str) -> Dataset:
-        """The dataset whose policy holds."""
+    def source(self, snapshot: Snapshot, name: str) -> Dataset:  # noqa: ARG002
+        """See `Shape`."""
         return self.parts[name].dataset
 
-    def real(self, _: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
-        """Those of `columns` that are the dataset's."""
-        return tuple(name for name in columns if name in source.schema.names)
+    def real(self, name: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:  # noqa: ARG002
+        """See `Shape`."""
+        return tuple(column for column in columns if column in source.schema.names)
 
     def relation(
         self, name: str, source: Dataset, secured: Relation, masked: Mapping[str, str]
     ) -> tuple[Relation, dict[str, str]]:
-        """The secured rows with rule and reason."""
+        """See `Shape`."""
         part = self.parts[name]
         columns = secured.columns or {n: quote(n) for n in source.schema.names}
         more = {n: quote(n) for n in (part.rule, part.reason)}

@@ -1,4 +1,4 @@
-"""Whether a filter compares columns with values of their kind.
+"""Whether a read names columns that are seen, and compares them with values of their kind.
 
 An engine casts what does not fit, row by row, and its error quotes the value that it could not cast; which rows it
 looks at first is its own affair. So what would need a cast of the column is refused before the engine sees it.
@@ -7,6 +7,7 @@ looks at first is its own affair. So what would need a cast of the column is ref
 from __future__ import annotations
 
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import pyarrow.types as pt
@@ -15,7 +16,7 @@ from polyport.errors import QueryError
 from polyport.expression import Attribute, Compare, In, IsNull, Like, leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -26,7 +27,23 @@ MOST_DIGITS = 38
 """Of the widest decimal that the engine has."""
 
 
-def check(where: Expression | None, schema: pa.Schema, dataset: str) -> None:
+def check_names(names: Sequence[str], seen: Sequence[str], dataset: str) -> None:
+    """Nothing, if each of `names` is one of the columns `seen`.
+
+    Raises:
+        QueryError: One is not.
+    """
+    for name in names:
+        if name not in seen:
+            near = get_close_matches(name, seen, 1)
+            raise QueryError(
+                f"no column {name!r} in {dataset!r}",
+                where=dataset,
+                fix=f"did you mean {near[0]!r}?" if near else f"columns: {', '.join(seen)}",
+            )
+
+
+def check_values(where: Expression | None, schema: pa.Schema, dataset: str) -> None:
     """Nothing, if each column of `schema` that `where` names is compared with values that it can be compared with.
 
     Raises:
@@ -49,7 +66,7 @@ def check(where: Expression | None, schema: pa.Schema, dataset: str) -> None:
 
 
 def unfit(where: Expression | None, schema: pa.Schema) -> str:
-    """A column of `schema` that `where` compares with what `check` does not let it be compared with; else empty."""
+    """A column of `schema` that `where` compares with what `check_values` does not let it be compared with; else empty."""
     compared = _compared(where, schema)
     return next((name for name, kind, value in compared if not _fits(kind, value)), "")
 

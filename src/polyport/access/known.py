@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from polyport.access.keys import keys
 from polyport.errors import QueryError
-from polyport.model import Principal
+from polyport.model import OWNER, Principal
 
 if TYPE_CHECKING:
     from polyport.access.control import Control
 
 PRODUCT = "product:"
+UNKNOWN = "nothing: no key stands for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ def known(control: Control, name: str, *, now: datetime | None = None) -> Known:
         StoreError: The journal cannot be read.
     """
     at, every = now or datetime.now(UTC), keys(control)
+    if name == OWNER.id:
+        return Known(OWNER, "this machine: whoever has the folder")
     if name in every:
         key = every[name]
         return Known(key.as_principal(key.secret), f"the key {key.id}, which is {key.state(at)}")
@@ -54,4 +57,4 @@ def known(control: Control, name: str, *, now: datetime | None = None) -> Known:
         return Known(found[0], "the keys " + ", ".join(key.id for key in theirs))
     if name.startswith(PRODUCT):
         return Known(consuming(name.removeprefix(PRODUCT)), "its being a product of the mesh")
-    return Known(Principal(name), "nothing: no key stands for it")
+    return Known(Principal(name), UNKNOWN)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from polyport.errors import AccessError, ConflictError, RetiredError
 
 if TYPE_CHECKING:
-    from polyport.descriptor.types import DataProduct
+    from datetime import date
+
+    from polyport.descriptor.types import DataProduct, Port
     from polyport.model import Principal
 
 PREPARED = ("proposed", "draft")
@@ -43,17 +45,39 @@ def deprecated_since(product: DataProduct) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def check_served(product: DataProduct, principal: Principal, port: str) -> None:
-    """Make sure that rows of `product` are still given through `port`. Documents of a retired one stay.
+def refusal(
+    product: DataProduct, principal: Principal, port: str, today: date
+) -> AccessError | RetiredError | None:
+    """Why rows of `product` are not given to `principal` through `port`, whatever was agreed; None where they may be.
 
-    Raises:
-        RetiredError: It is retired; names its successor.
+    Documents of a retired product stay.
     """
-    if status(product) != "retired":
-        return
-    rows = {p.name for p in product.outputs} | {"product"}
-    if port in rows or (port == LIBRARY and not principal.owns(product.id)):
-        raise retired(product)
+    owner, versions = principal.owns(product.id), [p for p in product.outputs if p.name == port]
+    rows = versions or port == "product" or (port == LIBRARY and not owner)
+    if status(product) == "retired" and rows:
+        return retired(product)
+    gone = [sunset(product, version, today) for version in versions]
+    if gone and all(gone):
+        return gone[-1]
+    if status(product) not in PREPARED or owner or not principal.needs_agreement:
+        return None
+    return AccessError(
+        f"{principal.id} may not read {product.id!r}: it is {status(product)}, and only its owner reads it",
+        where=product.id,
+        fix="wait until its status is active",
+    )
+
+
+def sunset(product: DataProduct, version: Port, today: date) -> RetiredError | None:
+    """Why this version of an output port is not served any more; None where it is."""
+    if version.sunset is None or today < version.sunset:
+        return None
+    newer = product.successor(version)
+    return RetiredError(
+        f"version {version.version} of the port {version.name!r} is not served since {version.sunset}",
+        where=product.id,
+        fix=f"use version {newer.version}" if newer else "ask the product's owner",
+    )
 
 
 def retired(product: DataProduct) -> RetiredError:
@@ -63,18 +87,6 @@ def retired(product: DataProduct) -> RetiredError:
         f"{product.id!r} is retired" + (f" since {since}" if since else ""),
         where=product.id,
         fix=f"use its successor: {heir}" if heir else "its documents stay; ask its owner",
-    )
-
-
-def refusal(product: DataProduct, principal: Principal) -> AccessError | None:
-    """Why `principal` may not read a product in this state; None where it may."""
-    ready = status(product) not in PREPARED
-    if ready or principal.owns(product.id) or not principal.needs_agreement:
-        return None
-    return AccessError(
-        f"{principal.id} may not read {product.id!r}: it is {status(product)}, and only its owner reads it",
-        where=product.id,
-        fix="wait until its status is active",
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from polyport.access.statements import digest
 from polyport.descriptor.types import Constant
 from polyport.errors import AccessError
 from polyport.expression import quote
@@ -20,8 +20,48 @@ if TYPE_CHECKING:
     from polyport.model import Dataset, Snapshot
 
 
+class Shape:
+    """What a view shows over the published datasets, once the policy has secured them; this one: they themselves."""
+
+    __slots__ = ()
+
+    @property
+    def digest(self) -> str:
+        """Tells shapes apart, in ETags and caches."""
+        return ""
+
+    def shown(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the datasets that are shown in place of its own."""
+        return snapshot
+
+    def source(self, snapshot: Snapshot, name: str) -> Dataset:
+        """The published dataset behind the shown one `name`: the one whose policy holds."""
+        return snapshot.datasets[name]
+
+    def real(self, name: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:  # noqa: ARG002
+        """The published columns that a read of `columns` reads."""
+        return tuple(columns)
+
+    def relation(
+        self,
+        name: str,  # noqa: ARG002
+        source: Dataset,  # noqa: ARG002
+        secured: Relation,
+        masked: Mapping[str, str],
+    ) -> tuple[Relation, Mapping[str, str]]:
+        """What is shown of the secured relation, and how what is masked is masked.
+
+        Raises:
+            AccessError: The policy shows none of the columns that it is made from.
+        """
+        return secured, masked
+
+
+AS_PUBLISHED = Shape()
+
+
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Shape):
     """The datasets of a snapshot under the names of an older contract.
 
     A projection over what the policy has secured: row filters and masks lie below it, and speak of today's names.
@@ -33,11 +73,11 @@ class Mapped:
 
     @property
     def digest(self) -> str:
-        """Tells mappings apart, in ETags and caches."""
-        return hashlib.sha256(repr(sorted(self.datasets.items())).encode()).hexdigest()[:16]
+        """See `Shape`."""
+        return digest(sorted(self.datasets.items()))
 
     def shown(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with the older datasets in place of its own."""
+        """See `Shape`."""
         made = {
             name: self._dataset(name, self.source(snapshot, name))
             for name, mapping in self.datasets.items()
@@ -46,7 +86,7 @@ class Mapped:
         return replace(snapshot, datasets=made)
 
     def source(self, snapshot: Snapshot, name: str) -> Dataset:
-        """The published dataset behind the older one `name`."""
+        """See `Shape`."""
         source = self.datasets[name].source
         return snapshot.datasets[source if source in snapshot.datasets else name]
 
@@ -61,7 +101,7 @@ class Mapped:
         return found
 
     def real(self, name: str, source: Dataset, columns: Iterable[str]) -> tuple[str, ...]:
-        """The published columns that a read of `columns` reads."""
+        """See `Shape`."""
         of = self.columns(name, source)
         found = [of[column] for column in columns if column in of]
         return tuple(dict.fromkeys(c for c in found if isinstance(c, str)))
@@ -69,11 +109,7 @@ class Mapped:
     def relation(
         self, name: str, source: Dataset, secured: Relation, masked: Mapping[str, str]
     ) -> tuple[Relation, dict[str, str]]:
-        """The secured relation under the older names, and how what is masked is masked.
-
-        Raises:
-            AccessError: The policy shows none of the columns that it is made from.
-        """
+        """See `Shape`."""
         params = dict(secured.params)
         shown: dict[str, str] = {}
         words: dict[str, str] = {}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from polyport.access import configuration, lifecycle
+from polyport.access import admission, configuration, lifecycle
 from polyport.access.admission import Standing
-from polyport.access.mapping import Mapped
+from polyport.access.mapping import AS_PUBLISHED, Mapped
 from polyport.access.policy import Policy
 from polyport.access.view import View
-from polyport.errors import AccessError, RetiredError
+from polyport.errors import RetiredError
 from polyport.model import LATEST
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from polyport.access.admission import Admission
     from polyport.access.control import Control
     from polyport.access.failing import Aside
     from polyport.access.limits import Requests
+    from polyport.access.mapping import Shape
     from polyport.access.results import Results
     from polyport.descriptor.types import DataProduct, Port
     from polyport.engine import Engine
@@ -74,14 +74,16 @@ def view(
         RetiredError: The product is retired.
         LimitError: The principal asks more often than it may.
     """
-    return _view(
+    made = _view(
         kept,
         (principal, port, purpose),
         kept.store.hold(kept.spec.id, ref),
         kept.store.files,
-        keyed=lambda of, dataset: keyed_index(kept, of, dataset),
-        mapping=mapping,
+        mapping or AS_PUBLISHED,
     )
+    if mapping is None:
+        made.keyed = lambda of, dataset: keyed_index(kept, of, dataset)
+    return made
 
 
 def aside(
@@ -93,11 +95,7 @@ def aside(
         RetiredError, LimitError: As `view`.
     """
     asked, held = (principal, port, purpose), nullcontext(stands_for)
-    return _view(kept, asked, held, _no_files, keyed=lambda *_: None, mapping=parts)
-
-
-def _no_files(_: Snapshot, __: str) -> Sequence[str]:
-    return ()
+    return _view(kept, asked, held, lambda *_: (), parts)
 
 
 def _view(
@@ -105,36 +103,33 @@ def _view(
     asked: tuple[Principal, str, str],
     held: AbstractContextManager[Snapshot],
     files: Callable[[Snapshot, str], Sequence[str]],
-    *,
-    keyed: Callable[[Snapshot, str], KeyedIndex | None],
-    mapping: Mapped | Aside | None,
+    mapping: Shape,
 ) -> View:
     """A view for whoever asked (principal, port, purpose) of what is held."""
     principal, port, purpose = asked
-    lifecycle.check_served(kept.spec, principal, port)
-    count(kept, principal)
     position = kept.control.position()
-    admissions = configuration.admissions(kept.control, kept.spec, kept.clock)
-    admission = admissions.admit(principal, port, purpose)
-    holding, most = policy(kept), _rows_limit(kept, principal)
+    admissions = admission.admissions(kept.control, kept.spec, kept.clock)
+    admitted = admissions.admit(principal, port, purpose)
+    refusal = admission.refusal(kept.spec, principal, port, admitted, kept.clock().date())
+    if isinstance(refusal, RetiredError):
+        raise refusal
+    count(kept, principal)
+    holding, (_, most), holds = policy(kept), _limits(kept, principal), ExitStack()
     return View(
-        held.__enter__(),
-        admission.principal,
+        holds.enter_context(held),
+        admitted.principal,
         port,
-        admission.purpose,
+        admitted.purpose,
         holding,
         kept.engine,
         files,
         kept.ledger.record_read,
-        release=lambda: _leave(held),
-        keyed=keyed,
+        release=holds.close,
         results=kept.results,
         mapping=mapping,
-        refusal=_refusal(kept.spec, principal, admission),
+        refusal=refusal,
         rows_limit=most,
-        still=Standing(
-            admissions, admission, asked, position, lambda: _same(policy(kept), holding)
-        ),
+        still=Standing(admissions, admitted, asked, position, lambda: policy(kept) == holding),
     )
 
 
@@ -184,22 +179,15 @@ class Door:
         """
         mapping = None
         if self.spec is not None:
-            self._served(self.spec)
+            gone = lifecycle.sunset(self.kept.spec, self.spec, self.kept.clock().date())
+            if gone is not None:
+                raise gone
             mapping = Mapped(self.spec.mapping) if self.spec.mapping else None
         return self.open(principal, ref, port=self.port, purpose=purpose, mapping=mapping)
 
     def snapshots(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""
         return self.kept.store.history(self.kept.spec.id)
-
-    def _served(self, spec: Port) -> None:
-        if spec.sunset is not None and self.kept.clock().date() >= spec.sunset:
-            newer = self.kept.spec.successor(spec)
-            raise RetiredError(
-                f"version {spec.version} of the port {spec.name!r} is not served since {spec.sunset}",
-                where=self.kept.spec.id,
-                fix=f"use version {newer.version}" if newer else "ask the product's owner",
-            )
 
 
 def salt(state: Path, product: str) -> str:
@@ -222,40 +210,14 @@ def count(kept: Kept, principal: Principal) -> None:
     Raises:
         LimitError: It asks more often than it may.
     """
-    if not _free(kept, principal):
-        most = configuration.running_settings(kept.control, kept.spec).requests_per_minute
-        if most:
-            kept.requests.count(principal.id, most, where=kept.spec.id)
+    most, _ = _limits(kept, principal)
+    if most:
+        kept.requests.count(principal.id, most, where=kept.spec.id)
 
 
-def _rows_limit(kept: Kept, principal: Principal) -> int:
-    """How many rows `principal` may read at once; 0: any number."""
-    if _free(kept, principal):
-        return 0
-    return configuration.running_settings(kept.control, kept.spec).rows_per_read
-
-
-def _free(kept: Kept, principal: Principal) -> bool:
-    """Whether no limit holds: for the owner, and its previews."""
-    return principal.owns(kept.spec.id) or not principal.needs_agreement
-
-
-def _refusal(
-    product: DataProduct, principal: Principal, admission: Admission
-) -> AccessError | None:
-    """Why nothing may be read: the product's state, or no agreement."""
-    found = lifecycle.refusal(product, principal)
-    if found is not None or not admission.refusal:
-        return found
-    return AccessError(admission.refusal, where=product.id, fix=admission.fix)
-
-
-def _same(one: Policy, other: Policy) -> bool:
-    return one is other or one == other
-
-
-def _leave(held: AbstractContextManager[Snapshot]) -> None:
-    held.__exit__(None, None, None)
-
-
-__all__ = ["Door", "Kept", "count", "keyed_index", "policy", "salt", "view"]
+def _limits(kept: Kept, principal: Principal) -> tuple[int, int]:
+    """Requests in a minute, and rows of one read; 0: any number. None hold for the owner, and its previews."""
+    if principal.owns(kept.spec.id) or not principal.needs_agreement:
+        return 0, 0
+    settings = configuration.running_settings(kept.control, kept.spec)
+    return settings.requests_per_minute, settings.rows_per_read

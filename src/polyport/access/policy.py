@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from polyport.access import fit
 from polyport.access.masks import Mask
+from polyport.access.statements import digest
 from polyport.descriptor.types import RoleSettings
 from polyport.errors import AccessError
 from polyport.expression import Or, attributes, columns, filled, quote, to_sql
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import Role
     from polyport.expression import Expression
     from polyport.model import Dataset, Files, Principal
+
+NOTHING = "-"
+"""The policy class of whoever sees nothing of a dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,37 +141,27 @@ class Policy:
         shown = {grant.settings.columns for grant in grants}
         if len(shown) > 1 or any(grant.settings.mask for grant in grants):
             return None
-        filters = [grant.settings.rows for grant in grants]
-        if None in filters:
-            return (None,)
-        known = _known(principal)
-        terms = [filled(rows, known) for rows in filters if rows is not None]
-        return None if None in terms else (Or(tuple(t for t in terms if t is not None)),)
+        rows = filter_of(grants, principal)
+        return None if rows is not None and attributes(rows) else (rows,)
 
-    def policy_class(self, dataset: Dataset, principal: Principal, purpose: str = "") -> str:
-        """A digest: equal for principals that see the same of `dataset`; `-` where that is nothing."""
+    def policy_class(
+        self, dataset: Dataset, principal: Principal, purpose: str, columns: Collection[str]
+    ) -> str:
+        """A digest: equal for principals that see the same of `dataset`; `NOTHING` where it is none of `columns`."""
         try:
             grants = self.grants(dataset, principal, purpose)
         except AccessError:
-            return "-"
-        known = _known(principal)
-        used = {
-            name: known.get(name)
-            for grant in grants
-            if grant.settings.rows is not None
-            for name in attributes(grant.settings.rows)
-        }
+            return NOTHING
+        if not any(grant.shows(column) for grant in grants for column in columns):
+            return NOTHING
+        known, names = _known(principal), dataset.schema.names
+        filters = [grant.settings.rows for grant in grants if grant.settings.rows is not None]
+        used = {name: known.get(name) for rows in filters for name in attributes(rows)}
         seen = [
-            (
-                g.settings.rows,
-                [name for name in dataset.schema.names if g.shows(name)],
-                sorted(g.settings.mask.items()),
-            )
+            (g.settings.rows, [*filter(g.shows, names)], sorted(g.settings.mask.items()))
             for g in grants
         ]
-        return hashlib.sha256(repr((seen, sorted(used.items()), self.salt)).encode()).hexdigest()[
-            :16
-        ]
+        return digest(seen, sorted(used.items()), self.salt)
 
     def _verdict(self, role: str, dataset: Dataset, principal: Principal, purpose: str) -> Verdict:
         settings, reason = self._settings(role, dataset, purpose)

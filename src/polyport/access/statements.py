@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import pyarrow as pa
 
 from polyport.errors import QueryError
+from polyport.expression import columns as columns_of
 from polyport.expression import quote, to_sql
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from polyport.expression import Expression
     from polyport.model import Relation
+
+Statement: TypeAlias = "tuple[str, Mapping[str, Any]]"
+"""SQL, and the values of its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,81 +74,107 @@ class Measure:
         return f"{self.function}({quote(self.column)})"
 
 
-def scan(  # noqa: PLR0913 - one argument a clause
-    dataset: str,
-    columns: Sequence[str],
-    *,
-    where: Expression | None,
-    order: Sequence[Order],
-    limit: int | None,
-    after: Sequence[Any] | None,
-    taken: Mapping[str, Any],
-) -> tuple[str, dict[str, Any]]:
-    """`SELECT columns FROM dataset ...`, and its parameters; names in `taken` are left free."""
-    params = dict(taken)
-    conditions = [to_sql(where, params)] if where is not None else []
-    if after is not None:
-        conditions.append(_after(order, after, params))
-    shown = ", ".join(map(quote, columns))
-    sql = f"SELECT {shown} FROM {quote(dataset)}" + _tail(conditions, order, limit)
-    return sql, {k: v for k, v in params.items() if k not in taken}
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """`SELECT columns FROM dataset ...`: see `View.scan`."""
+
+    dataset: str
+    columns: tuple[str, ...]
+    where: Expression | None
+    order: Sequence[Order]
+    limit: int | None
+    after: Sequence[Any] | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it names."""
+        return (*self.columns, *named(self.where), *(term.column for term in self.order))
+
+    def statement(self, taken: Mapping[str, Any]) -> Statement:
+        """Its SQL and parameters; names in `taken` are left free."""
+        params = dict(taken)
+        conditions = [to_sql(self.where, params)] if self.where is not None else []
+        if self.after is not None:
+            conditions.append(_after(self.order, self.after, params))
+        shown = ", ".join(map(quote, self.columns))
+        tail = _tail(conditions, self.order, self.limit)
+        return f"SELECT {shown} FROM {quote(self.dataset)}{tail}", _own(params, taken)
 
 
-def aggregate(  # noqa: PLR0913 - one argument a clause
-    dataset: str,
-    group: Sequence[str],
-    measures: Sequence[Measure],
-    *,
-    where: Expression | None,
-    having: Expression | None,
-    order: Sequence[Order],
-    limit: int | None,
-    first: int,
-    taken: Mapping[str, Any],
-    coded: Sequence[str] = (),
-) -> tuple[str, dict[str, Any]]:
-    """`SELECT group, measures FROM dataset GROUP BY ...`, and its parameters. `first`: of so many rows; 0: all."""
-    if not group and not measures:
-        raise QueryError("an aggregate needs a group or a measure")
-    params = dict(taken)
-    keys = [quote(g) for g in group]
-    shown = ", ".join((*keys, *(f"{m.sql} AS {quote(m.label)}" for m in measures)))
-    rows = f"(SELECT * FROM {quote(dataset)} LIMIT {int(first)})" if first else quote(dataset)
-    inner = f"SELECT {shown} FROM {rows}"
-    inner += f" WHERE {to_sql(where, params)}" if where is not None else ""
-    inner += f" GROUP BY {', '.join(keys)}" if keys else ""
-    conditions = [to_sql(having, params)] if having is not None else []
-    given = [
-        *(
-            f"{key}::VARCHAR AS {key}" if g in coded else key
-            for g, key in zip(group, keys, strict=True)
-        ),
-        *(quote(m.label) for m in measures),
-    ]
-    shown = ", ".join(given) if coded else "*"
-    sql = f"SELECT {shown} FROM ({inner})" + _tail(conditions, order, limit)
-    return sql, {k: v for k, v in params.items() if k not in taken}
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """`SELECT group, measures FROM dataset GROUP BY ...`: see `View.aggregate`."""
 
+    dataset: str
+    group: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    where: Expression | None
+    having: Expression | None
+    order: Sequence[Order]
+    limit: int | None
+    first: int
 
-def coded(
-    relation: Relation, seen: pa.Schema, group: Sequence[str], measures: Sequence[Measure]
-) -> tuple[str, ...]:
-    """The texts of `group` that may come as codes: shown as they are, and in no other part of the statement."""
-    labels = [*group, *(m.label for m in measures)]
-    if len({label.casefold() for label in labels}) < len(labels):
-        return ()
-    busy = {m.column for m in measures}
-    return tuple(
-        name
-        for name in group
-        if (
-            pa.types.is_string(seen.field(name).type)
-            or pa.types.is_large_string(seen.field(name).type)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read into groups and measures."""
+        measured = (m.column for m in self.measures if m.column)
+        return tuple(dict.fromkeys((*self.group, *measured)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns of the dataset that it names."""
+        return (*self.columns, *named(self.where))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the columns of the result are called."""
+        return (*self.group, *(m.label for m in self.measures))
+
+    @property
+    def made_names(self) -> tuple[str, ...]:
+        """The columns of the result that it names."""
+        return (*named(self.having), *(term.column for term in self.order))
+
+    def coded(self, relation: Relation, seen: pa.Schema) -> tuple[str, ...]:
+        """The texts of the group that may come as codes: shown as they are, and in no other part of the statement."""
+        if len({label.casefold() for label in self.labels}) < len(self.labels):
+            return ()
+        busy = {m.column for m in self.measures} | {*named(self.where), *named(self.having)}
+        return tuple(
+            name
+            for name in self.group
+            if _is_text(seen.field(name).type)
+            and name not in busy
+            and relation.columns.get(name, quote(name)) == quote(name)
+            and quote(name) not in relation.where
         )
-        and name not in busy
-        and relation.columns.get(name, quote(name)) == quote(name)
-        and quote(name) not in relation.where
-    )
+
+    def statement(self, taken: Mapping[str, Any], coded: Sequence[str] = ()) -> Statement:
+        """Its SQL and parameters; names in `taken` are left free. Columns in `coded` are text again in the result.
+
+        Raises:
+            QueryError: It asks for nothing, or for a measure that there is not.
+        """
+        if not self.labels:
+            raise QueryError("an aggregate needs a group or a measure")
+        params, source = dict(taken), quote(self.dataset)
+        if self.first:
+            source = f"(SELECT * FROM {source} LIMIT {int(self.first)})"
+        keys = ", ".join(map(quote, self.group))
+        made = ", ".join(f"{m.sql} AS {quote(m.label)}" for m in self.measures)
+        inner = f"SELECT {', '.join(filter(None, (keys, made)))} FROM {source}"
+        inner += f" WHERE {to_sql(self.where, params)}" if self.where is not None else ""
+        inner += f" GROUP BY {keys}" if keys else ""
+        conditions = [to_sql(self.having, params)] if self.having is not None else []
+        plain = {name: f"{quote(name)}::VARCHAR AS {quote(name)}" for name in coded}
+        shown = ", ".join(plain.get(label, quote(label)) for label in self.labels)
+        tail = _tail(conditions, self.order, self.limit)
+        return f"SELECT {shown if coded else '*'} FROM ({inner}){tail}", _own(params, taken)
+
+
+def named(where: Expression | None) -> tuple[str, ...]:
+    """The columns that a condition names."""
+    return columns_of(where) if where is not None else ()
 
 
 def more_than(sql: str, most: int) -> str:
@@ -153,57 +182,9 @@ def more_than(sql: str, most: int) -> str:
     return f"SELECT 1 AS more FROM ({sql}) LIMIT 1 OFFSET {most}"
 
 
-def changes(key: Sequence[str], old: Sequence[str], new: Sequence[str]) -> str:
-    """Rows of `_before` and `_after` that differ: `_change`, `before`, `after`.
-
-    With a key: a full join on key and a hash of the rest (the cheapest of the measured formulations), and the rows
-    joined back for the keys that changed. Without: the difference of two bags.
-    """
-    after, before = _struct("a", new), _struct("b", old)
-    if not key:
-        gone, come = _bag_difference(old, new)
-        return (
-            f"SELECT 'removed' AS _change, {before} AS before, NULL AS after FROM ({gone}) b"
-            f" UNION ALL SELECT 'added', NULL, {after} FROM ({come}) a"
-        )
-    joined = " AND ".join(f"{{0}}.{quote(k)} = d.{quote(k)}" for k in key)
-    return (
-        f"SELECT d._change, CASE WHEN d._change <> 'added' THEN {before} END AS before,"
-        f" CASE WHEN d._change <> 'removed' THEN {after} END AS after"
-        f" FROM ({_differing(key, old, new)}) d LEFT JOIN _before b ON {joined.format('b')}"
-        f" LEFT JOIN _after a ON {joined.format('a')} ORDER BY {', '.join(f'd.{quote(k)}' for k in key)}"
-    )
-
-
-def count_changes(key: Sequence[str], old: Sequence[str], new: Sequence[str]) -> str:
-    """How many rows differ: `_change`, `n`."""
-    if key:
-        return f"SELECT _change, count(*) AS n FROM ({_differing(key, old, new)}) GROUP BY 1"
-    gone, come = _bag_difference(old, new)
-    return (
-        f"SELECT 'removed' AS _change, count(*) AS n FROM ({gone}) HAVING count(*) > 0"
-        f" UNION ALL SELECT 'added', count(*) FROM ({come}) HAVING count(*) > 0"
-    )
-
-
-def renamed(relation: Relation, prefix: str) -> Relation:
-    """The same relation with other parameter names, so that two can stand in one query."""
-    names = {name: prefix + name for name in relation.params}
-
-    def swap(sql: str) -> str:
-        return re.sub(r"\$(f\d+)", lambda found: "$" + names.get(found[1], found[1]), sql)
-
-    return replace(
-        relation,
-        columns={name: swap(sql) for name, sql in relation.columns.items()},
-        where=swap(relation.where),
-        params={names[name]: value for name, value in relation.params.items()},
-    )
-
-
-def digest(parts: Sequence[str]) -> str:
-    """A short digest of `parts`."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+def digest(*parts: object) -> str:
+    """A short digest of `parts`, which are told apart by how they are written in Python."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _tail(conditions: Sequence[str], order: Sequence[Order], limit: int | None) -> str:
@@ -232,36 +213,9 @@ def _after(order: Sequence[Order], values: Sequence[Any], params: dict[str, Any]
     return " OR ".join(f"({arm})" for arm in arms) or "FALSE"
 
 
-def _struct(alias: str, names: Sequence[str]) -> str:
-    return "{" + ", ".join(f"{_text(n)}: {alias}.{quote(n)}" for n in names) + "}"
+def _own(params: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name not in taken}
 
 
-def _text(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
-
-
-def _differing(key: Sequence[str], old: Sequence[str], new: Sequence[str]) -> str:
-    keys = ", ".join(map(quote, key))
-
-    def hashed(table: str, names: Sequence[str]) -> str:
-        rest = ", ".join(quote(n) for n in names if n not in key) or "0"
-        return f"(SELECT {keys}, hash({rest}) AS _h FROM {table})"
-
-    same = set(old) == set(new)
-    anything = "" if same else " OR TRUE"
-    return (
-        f"SELECT {keys}, CASE WHEN o._h IS NULL THEN 'added' WHEN n._h IS NULL THEN 'removed'"
-        f" ELSE 'changed' END AS _change FROM {hashed('_before', new if same else old)} o"
-        f" FULL JOIN {hashed('_after', new)} n USING ({keys}) WHERE o._h IS DISTINCT FROM n._h{anything}"
-    )
-
-
-def _bag_difference(old: Sequence[str], new: Sequence[str]) -> tuple[str, str]:
-    """(gone, come): SQL for the rows of one that the other has not, each as often."""
-    if set(old) != set(new):
-        return "SELECT * FROM _before", "SELECT * FROM _after"
-    names = ", ".join(map(quote, new))
-    return (
-        f"SELECT {names} FROM _before EXCEPT ALL SELECT {names} FROM _after",
-        f"SELECT {names} FROM _after EXCEPT ALL SELECT {names} FROM _before",
-    )
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

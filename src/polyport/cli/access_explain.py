@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from polyport.access.explain import DatasetSeen, Explanation, Who
-    from polyport.model import Dataset, Principal
+    from polyport.model import Principal
     from polyport.product import Product
 
 
@@ -51,20 +51,19 @@ def explain(
 
     PRINCIPAL is its id, or that of a key. What it has is looked up in the keys, unless it is said here.
     """
-    from polyport.access import configuration
+    from polyport.access.admission import admissions
     from polyport.access.explain import Question
     from polyport.access.explain import explain as explained
 
     said = (frozenset(roles), _attributes(attributes), frozenset(teams))
     with one_product(folder) as product:
         asked, known = _who(product, principal, said)
-        first = next((p.name for p in product.spec.outputs), "library")
         found = explained(
             product.spec,
-            configuration.admissions(product.control, product.spec, lambda: datetime.now(UTC)),
+            admissions(product.control, product.spec, lambda: datetime.now(UTC)),
             product.policy,
-            _datasets(product, dataset),
-            Question(asked, port or first, purpose, known),
+            product.history(),
+            Question(asked, port, purpose, dataset, known),
         )
     if as_json:
         console.say_json(asdict(found))
@@ -97,22 +96,11 @@ def _attributes(given: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _datasets(product: Product, only: str) -> Sequence[Dataset]:
-    from polyport.errors import NotFoundError
-
-    history = product.history()
-    kept = history[-1].datasets if history else {}
-    if only and only not in kept:
-        fix = f"datasets: {', '.join(kept)}" if kept else "polyport build"
-        raise NotFoundError(f"no dataset {only!r}", where=product.spec.id, fix=fix)
-    return [kept[only]] if only else list(kept.values())
-
-
 def _show(found: Explanation) -> None:
     through = f"through {found.port}" + (f" for {found.purpose}" if found.purpose else "")
     verdict = console.good("is let in") if found.admitted else console.bad("is not let in")
     console.say(f"{console.bold(found.principal)} {verdict} to {found.product} {through}")
-    console.say(f"  {_having(found.who)}, by {found.who.known}")
+    console.say(f"  {_having(found.who)}")
     if found.reason:
         console.say(f"  {found.reason}")
     if found.fix:
@@ -120,16 +108,29 @@ def _show(found: Explanation) -> None:
     for one in found.agreements:
         why = "counts" if one.counts else one.reason
         console.say(f"  agreement {console.accent(one.id)} is {one.state}: {why}")
-    for dataset in found.datasets:
+    for dataset in found.datasets if found.admitted else ():
         _show_dataset(dataset)
+    unknown = {
+        name for dataset in found.datasets for role in dataset.roles for name in role.unknown
+    }
+    for name in sorted(unknown):
+        console.say()
+        console.talk(
+            f"principal.{name}: a key or token gives it; to see with it: --attribute {name}=VALUE"
+        )
     if not found.datasets:
         console.talk("Nothing is published yet. Next: polyport build")
 
 
 def _having(who: Who) -> str:
+    from polyport.access.known import UNKNOWN
+
     attributes = tuple(f"{name}={value}" for name, value in who.attributes.items())
     parts = (("roles", who.roles), ("teams", who.teams), ("attributes", attributes))
-    return "; ".join(f"{name}: {', '.join(has)}" for name, has in parts if has) or "no role"
+    had = "; ".join(f"{name}: {', '.join(has)}" for name, has in parts if has)
+    if who.known == UNKNOWN:
+        return "no key stands for it: say what it has by --role, --team and --attribute"
+    return f"{had or 'no role'}, by {who.known}"
 
 
 def _show_dataset(found: DatasetSeen) -> None:

@@ -12,7 +12,7 @@ from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from polyport.access.agreements import Agreement, Decision
     from polyport.access.deciding import Desk
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 BY = "owner"
 """Who uses the command line is who has the folder."""
-
-
-def _note(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--note", default="", metavar="TEXT", help="Why; kept in the history.")(
-        command
-    )
 
 
 @click.command()
@@ -125,34 +119,30 @@ def show(name: str, folder: Path, as_json: bool) -> None:
         _say(desk, found, as_json=as_json)
 
 
-@click.command()
-@click.argument("name", metavar="ID")
-@folder_argument
-@_note
-@json_option
-def approve(name: str, folder: Path, note: str, as_json: bool) -> None:
-    """Approve the agreement ID: its consumer is let in from its start on."""
-    _decide(name, folder, "approved", note, as_json=as_json)
+def _deciding(decision: Decision, summary: str) -> click.Command:
+    """The command by which the agreement ID comes to `decision`."""
+
+    @click.command(help=summary)
+    @click.argument("name", metavar="ID")
+    @folder_argument
+    @click.option("--note", default="", metavar="TEXT", help="Why; kept in the history.")
+    @json_option
+    def decide(name: str, folder: Path, note: str, as_json: bool) -> None:
+        with _found(name, folder) as (desk, found):
+            made = desk.decide(name, decision, by=BY, note=note, after=found.seq)
+            _say(desk, made, as_json=as_json)
+
+    return decide
 
 
-@click.command()
-@click.argument("name", metavar="ID")
-@folder_argument
-@_note
-@json_option
-def refuse(name: str, folder: Path, note: str, as_json: bool) -> None:
-    """Refuse the agreement ID; --note says why."""
-    _decide(name, folder, "refused", note, as_json=as_json)
-
-
-@click.command()
-@click.argument("name", metavar="ID")
-@folder_argument
-@_note
-@json_option
-def revoke(name: str, folder: Path, note: str, as_json: bool) -> None:
-    """Revoke the agreement ID; --note says why. The next read is refused, and open ones end."""
-    _decide(name, folder, "revoked", note, as_json=as_json)
+approve = _deciding(
+    "approved", "Approve the agreement ID: its consumer is let in from its start on."
+)
+refuse = _deciding("refused", "Refuse the agreement ID; --note says why.")
+revoke = _deciding(
+    "revoked",
+    "Revoke the agreement ID; --note says why. The next read is refused, and open ones end.",
+)
 
 
 @click.command(name="import")
@@ -204,12 +194,6 @@ def export(name: str, folder: Path, to: Path | None, as_json: bool) -> None:
     else:
         to.write_text(text, "utf-8")
         console.talk(f"wrote {to}")
-
-
-def _decide(name: str, folder: Path, decision: Decision, note: str, *, as_json: bool) -> None:
-    with _found(name, folder) as (desk, found):
-        made = desk.decide(name, decision, by=BY, note=note, after=found.seq)
-        _say(desk, made, as_json=as_json)
 
 
 @contextmanager

@@ -111,8 +111,8 @@ def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...
 
 def _published(product: DataProduct) -> tuple[Diagnostic, ...]:
     """What the contracts change against what is published, where there is a ledger of this machine; it makes none."""
-    from polyport.access.contracts import refusals
     from polyport.errors import ConfigurationError, DescriptorError
+    from polyport.ledger.contracts import refusals
     from polyport.ledger.journal import read_only
     from polyport.mesh import Mesh
 

@@ -14,11 +14,11 @@ from polyport.cli.options import one_product
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from polyport.access.contracts import Kept
     from polyport.access.impact import Affected
     from polyport.descriptor.compare import Change, Difference
     from polyport.descriptor.types import DatasetMapping
     from polyport.descriptor.yaml import Document
+    from polyport.ledger.contracts import Kept
     from polyport.product import Product
 
 STYLES = {"breaking": console.bad, "risky": console.warning, "compatible": console.good}
@@ -88,7 +88,7 @@ def _check_refs(refs: Refs, *, file: bool, to_file: bool) -> None:
 
 
 def _sides(product: Product, old: str, file: Path | None, refs: Refs) -> tuple[_Side, _Side]:
-    from polyport.access import contracts
+    from polyport.ledger import contracts
 
     named = _is_file(old)
     _check_refs(refs, file=named, to_file=file is not None)
@@ -112,7 +112,7 @@ def _sides(product: Product, old: str, file: Path | None, refs: Refs) -> tuple[_
 
 
 def _kept(product: Product, versions: Sequence[Kept], ref: str) -> _Side:
-    from polyport.access import contracts
+    from polyport.ledger import contracts
 
     return _side(contracts.at(versions, ref, lambda r: product.store.snapshot(product.spec.id, r)))
 

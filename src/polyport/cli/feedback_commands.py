@@ -13,7 +13,7 @@ from polyport.cli.options import folder_argument, json_option, one_product
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from polyport.access.feedback import Feedback
+    from polyport.ledger.feedback import Feedback
 
 
 @click.command("list")
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @json_option
 def list_(folder: Path, as_json: bool) -> None:
     """What consumers say of the product in DIR, newest first."""
-    from polyport.access import feedback
+    from polyport.ledger import feedback
 
     with one_product(folder) as product:
         said = feedback.feedback(product.ledger.journal, product.spec.id)
@@ -45,7 +45,7 @@ def list_(folder: Path, as_json: bool) -> None:
 @json_option
 def answer(id: str, text: str, folder: Path, as_json: bool) -> None:  # noqa: A002 - as it is called
     """Answer the feedback ID with TEXT, as the owner of the product in DIR."""
-    from polyport.access import feedback
+    from polyport.ledger import feedback
     from polyport.model import OWNER
 
     with one_product(folder) as product:

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyport.access import contracts
 from polyport.errors import PolyportError, StoreError
+from polyport.ledger import contracts
 from polyport.model import Step
 from polyport.pipeline import discreet, lineage
 from polyport.pipeline.build import build

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from contextlib import suppress
+from json import dumps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +16,7 @@ import httpx
 from polyport.errors import PolyportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from starlette.types import ASGIApp
 
@@ -58,8 +59,12 @@ class Client:
 
         return anyio.run(ask)
 
-    def pieces(self, url: str) -> Iterator[bytes]:
-        """The body of the answer to a GET as it is sent: the application goes on when a piece is taken.
+    def pieces(
+        self, url: str, *, headers: Mapping[str, str] | None = None, json: object = None
+    ) -> Iterator[bytes]:
+        """The body of the answer as it is sent: the application goes on when a piece is taken.
+
+        To a GET; with `json`, to a POST of it.
 
         Raises:
             Exception: What the application raised: a server breaks the connection off then.
@@ -73,7 +78,7 @@ class Client:
         async def run() -> None:
             end: Exception | None = None
             try:
-                await self._app(_scope(url), _forever, send)
+                await self._app(_scope(url, headers or {}, json), _receiving(json), send)
             except Exception as error:  # noqa: BLE001 - told to whoever reads
                 end = error.__cause__ if isinstance(error.__cause__, PolyportError) else error
             await anyio.to_thread.run_sync(sent.put, end)
@@ -92,22 +97,32 @@ class Client:
             raise piece
 
 
-def _scope(url: str) -> dict[str, Any]:
+def _scope(url: str, headers: Mapping[str, str], json: object) -> dict[str, Any]:
     parts = urlsplit(url)
+    sent = {"host": "127.0.0.1", "content-type": "application/json", **headers}
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
+        "method": "GET" if json is None else "POST",
         "scheme": "http",
         "path": unquote(parts.path),
         "raw_path": parts.path.encode(),
         "root_path": "",
         "query_string": parts.query.encode(),
-        "headers": [(b"host", b"127.0.0.1")],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
     }
 
 
-async def _forever() -> dict[str, Any]:
-    await anyio.sleep_forever()
-    return {"type": "http.disconnect"}
+def _receiving(json: object) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Gives the request's body, and then nothing more: the client stays."""
+    body = b"" if json is None else dumps(json).encode()
+    asked = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        for message in asked:
+            return message
+        await anyio.sleep_forever()
+        return {"type": "http.disconnect"}
+
+    return receive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -14,7 +15,7 @@ from polyport.errors import AuthenticationError
 from polyport.model import OWNER, PLATFORM_ROLE, Principal
 from polyport.server import create_app
 from polyport.testing.asgi import Client
-from polyport.testing.output_port import make_product
+from polyport.testing.output_port import ACCOUNTANT, agree, make_product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,8 @@ PLATFORM = Principal("steering", frozenset({PLATFORM_ROLE}))
 NOBODY = Principal("nobody")
 VALUES = ("Universal", "Žižek", "40.25", "1984-12-14")
 """What stands in the rows of the suite's product, and nowhere in its files' descriptions."""
+COLUMNS = ("released", "studio", "cost")
+"""Of the suite's dataset; documents of every port have other words but these."""
 
 
 def asking(principal: Principal) -> Identify:
@@ -49,6 +52,8 @@ class ManagementPortTests(ABC):
     group: ClassVar[Group]
     port: ClassVar[str]
     """As registered."""
+    by_sight: ClassVar[bool] = False
+    """Whether it tells more of the data to whom it may be shown to."""
 
     @pytest.fixture
     def product(self, tmp_path: Path) -> Iterator[Product]:
@@ -115,6 +120,35 @@ class ManagementPortTests(ABC):
             status, _, text = self.get(product, principal, address)
             assert status in (200, 403), (address, text)
             assert not [value for value in VALUES if value in text], address
+
+    @pytest.mark.parametrize("how", ["revoked", "expired"])
+    def test_an_agreement_that_ends_stops_the_next_read(self, tmp_path: Path, how: str) -> None:
+        """What it let its consumer be told is told no more, whatever was kept of the documents before."""
+        end = datetime(2030, 1, 1, tzinfo=UTC)
+        now = [end - timedelta(seconds=1)]
+        with make_product(tmp_path / "agreed", "rest", agreements="required") as product:
+            product.clock = lambda: now[0]
+            client = Client(create_app([product], identify=asking(ACCOUNTANT)))
+            before = self.told(client, product)
+            found = agree(product, ACCOUNTANT, "accountant", end=end)
+            agreed = self.told(client, product)
+            assert all(words <= agreed[address] for address, words in before.items())
+            assert not self.by_sight or any(agreed[a] > before[a] for a in before)
+            tags = {a: client.get(a).headers.get("etag") for a in before}
+            if how == "revoked":
+                product.desk().decide(found.id, "revoked", by="owner", note="it ended")
+            else:
+                now[0] = end
+            assert self.told(client, product) == before
+            for address, tag in tags.items():
+                if tag and agreed[address] != before[address]:
+                    kept = client.get(address, headers={"If-None-Match": tag})
+                    assert kept.status_code != 304, address
+
+    def told(self, client: Client, product: Product) -> dict[str, frozenset[str]]:
+        """Address -> the columns of the dataset that are named there."""
+        texts = {address: client.get(address).text for address in self.addresses(product)}
+        return {a: frozenset(c for c in COLUMNS if c in text) for a, text in texts.items()}
 
     def test_a_method_that_is_not_offered_is_refused(self, product: Product) -> None:
         """With what is."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polyport.access import keys
+from polyport.access import configuration, keys
+from polyport.access.configuration import Change
 from polyport.errors import AccessError, PolyportError
 from polyport.model import LATEST, OWNER, Credential, Principal
 from polyport.product import Product
@@ -167,6 +168,20 @@ class OutputPortTests(ABC):
         for ref in (str(first.sequence), first.id, first.committed_at.isoformat()):
             assert self.read(product, ACCOUNTANT, ref) == before
         assert [row["id"] for row in self.read(product, ACCOUNTANT, LATEST)] == [2, 3, 4, 9]
+
+    def test_an_older_snapshot_is_shown_by_the_policy_of_today(self, product: Product) -> None:
+        """Who sees less now sees no more by asking for what was published when they saw more."""
+        first = product.history()[-1]
+        assert self.read(product, ACCOUNTANT, str(first.sequence)) == _scan(product, ACCOUNTANT)
+        write_rows(product.spec.home, ROWS[1:])
+        product.build()
+        role = {"rows": "id >= 3", "columns": ["id", "title", "studio"], "mask": {"studio": "null"}}
+        block = {"agreements": "optional", "roles": {"accountant": role}}
+        journal = product.ledger.journal
+        configuration.change(journal, product.spec, "access", block, Change(1, "owner"))
+        found = self.read(product, ACCOUNTANT, str(first.sequence))
+        assert [(row["id"], row["studio"]) for row in found] == [(3, None), (4, None)]
+        assert set(found[0]) == {"id", "title", "studio"}
 
     def test_bad_data_is_never_visible(self, product: Product) -> None:
         """A refused build leaves the old snapshot on the port."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyport.access import feedback
+from polyport.ledger import feedback
 from polyport.model import OWNER, Principal
 from polyport.server import create_app
 from polyport.testing.asgi import Client

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from polyport.access import changes
 from polyport.access.sql.told import SCHEMA, Teller, carried
 from polyport.engine.walled.guard import folded
 from polyport.engine.walled.pool import Named
 from polyport.errors import AccessError, NotFoundError, RetiredError
-from polyport.model import LATEST
+from polyport.model import LATEST, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -254,7 +255,7 @@ class Names:
         digest = "/".join(
             (table, *(f"{v.snapshot.content_id}/{v.sight(dataset)}" for v in (old, new)))
         )
-        relation = new.changed(old, dataset)
+        relation = Relation(changes.rows(old, new, dataset))
         return Table(
             Named(f"{product}/{digest}", ((SCHEMA, table),), relation),
             ((new, dataset),),

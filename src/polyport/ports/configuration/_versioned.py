@@ -14,6 +14,7 @@ from polyport.access import configuration
 from polyport.access.configuration import Change
 from polyport.access.difference import difference
 from polyport.errors import ConflictError, NotFoundError, QueryError
+from polyport.ports.configuration._asked import only
 from polyport.ports.http import (
     METHODS,
     VARY,
@@ -27,7 +28,7 @@ from polyport.ports.http import (
 from polyport.ports.management import Operation, steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -125,7 +126,7 @@ class Versioned:
         return _answer(self._whole(version), headers)
 
     def _put(self, request: Request, by: str, body: Mapping[str, Any]) -> Response:
-        _only(body, (self.part, "note"))
+        only(body, (self.part, "note"))
         block = body.get(self.part)
         if not isinstance(block, dict):
             fix = f'send {{"{self.part}": {{...}}, "note": "why"}}'
@@ -137,7 +138,7 @@ class Versioned:
         return self._changed(before, made)
 
     def _back(self, request: Request, by: str, body: Mapping[str, Any]) -> Response:
-        _only(body, ("note",))
+        only(body, ("note",))
         number = self._numbered(request.path_params["version"]).number
         before = self._based(request)
         wanted = Change(before.number, by, _note(body))
@@ -185,7 +186,7 @@ class Versioned:
 
     def _difference(self, request: Request) -> Response:
         given = dict(pairs(request))
-        _only(given, ("from", "to"))
+        only(given, ("from", "to"))
         product = self.context.product
         newest = configuration.current(self.context.control, product, self.part)
         new = self._numbered(given["to"]) if "to" in given else newest
@@ -236,12 +237,6 @@ def _about(version: Version) -> dict[str, Any]:
 
 def _etag(version: Version) -> str:
     return f'"{version.number}-{version.digest}"'
-
-
-def _only(given: Mapping[str, Any], known: Sequence[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise QueryError(f"unknown member {name[:60]!r}", fix=f"known: {', '.join(known)}")
 
 
 def _note(body: Mapping[str, Any]) -> str:

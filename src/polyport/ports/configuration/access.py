@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from polyport.access import configuration
+from polyport.access.admission import admissions
 from polyport.access.explain import Question, explain
 from polyport.access.known import known
 from polyport.descriptor.schema import schema_of
-from polyport.errors import NotFoundError, QueryError
+from polyport.errors import QueryError
 from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Principal
 from polyport.ports.configuration._versioned import Versioned, reply
 from polyport.ports.http import guarded, pairs
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from polyport.model import Dataset
     from polyport.ports.management import Content, ManagementContext
 
 _ASKED = {
@@ -35,7 +34,7 @@ _ASKED = {
     "team": "A team of the principal; may be repeated",
     "attribute": "`NAME=VALUE`: what a filter calls `principal.NAME`; may be repeated",
     "purpose": "The purpose stated",
-    "port": "The output port read through; default: the product's first",
+    "port": "The output port read through; default: the product's first; `product` for another product of the mesh",
     "dataset": "Only this dataset",
 }
 _MANY = ("role", "team", "attribute")
@@ -71,15 +70,16 @@ class AccessPort:
         principal, _ = self.context.identify(request)
         steering(self.context, principal, "ask what others see")
         given = _given(pairs(request))
-        first = next((p.name for p in self.context.product.outputs), "")
         asked, by = self._asked(given, principal)
-        question = Question(asked, _one(given, "port") or first, _one(given, "purpose"), by)
+        question = Question(
+            asked, _one(given, "port"), _one(given, "purpose"), _one(given, "dataset"), by
+        )
         product, control = self.context.product, self.context.control
         found = explain(
             product,
-            configuration.admissions(control, product, lambda: datetime.now(UTC)),
+            admissions(control, product, lambda: datetime.now(UTC)),
             self.context.policy(),
-            self._datasets(_one(given, "dataset")),
+            self.context.open.snapshots(),
             question,
         )
         return reply(asdict(found))
@@ -100,16 +100,6 @@ class AccessPort:
             return _principal(given), "what was given"
         found = known(self.context.control, name)
         return found.principal, found.by
-
-    def _datasets(self, only: str) -> Sequence[Dataset]:
-        history = self.context.open.snapshots()
-        kept = history[-1].datasets if history else {}
-        if not only:
-            return list(kept.values())
-        if only not in kept:
-            fix = f"datasets: {', '.join(kept)}" if kept else "build the product first"
-            raise NotFoundError(f"no dataset {only!r}", where=self.context.product.id, fix=fix)
-        return [kept[only]]
 
 
 def _given(sent: Sequence[tuple[str, str]]) -> Mapping[str, list[str]]:

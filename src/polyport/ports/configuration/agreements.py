@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -15,13 +14,12 @@ from polyport.access.agreements import agreements, document, history
 from polyport.access.deciding import STEPS, Desk
 from polyport.descriptor.write import dump
 from polyport.errors import AccessError, QueryError
+from polyport.ports.configuration._asked import by_method
 from polyport.ports.http import (
     VARY,
     HttpError,
     digest,
     etag_matches,
-    guarded,
-    json_body,
     negotiate,
     not_modified,
 )
@@ -42,7 +40,6 @@ _MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _VERBS: Mapping[str, Decision] = {
     "approve": "approved", "refuse": "refused", "revoke": "revoked",
 }  # fmt: skip
-_WRITES = frozenset({"POST", "PUT"})
 
 
 class AgreementsPort:
@@ -58,25 +55,10 @@ class AgreementsPort:
         """See `ManagementPort.routes`."""
         base = f"/control/{self.name}"
         return [
-            Route(base, guarded(self._all, ("GET", "HEAD", "POST"))),
-            Route(f"{base}/{{id}}", guarded(self._one, ("GET", "HEAD", "PUT"))),
-            *(Route(f"{base}/{{id}}/{verb}", guarded(self._step, ("POST",))) for verb in _VERBS),
+            Route(base, by_method(GET=self._list, POST=self._request)),
+            Route(f"{base}/{{id}}", by_method(GET=self._show, PUT=self._change)),
+            *(Route(f"{base}/{{id}}/{verb}", by_method(POST=self._decide)) for verb in _VERBS),
         ]
-
-    async def _all(self, request: Request) -> Response:
-        body = await _body(request)
-        return await run_in_threadpool(
-            self._list if body is None else self._request, request, body or {}
-        )
-
-    async def _one(self, request: Request) -> Response:
-        body = await _body(request)
-        return await run_in_threadpool(
-            self._show if body is None else self._change, request, body or {}
-        )
-
-    async def _step(self, request: Request) -> Response:
-        return await run_in_threadpool(self._decide, request, await json_body(request))
 
     def _list(self, request: Request, _: object) -> Response:
         principal, _purpose = self.context.identify(request)
@@ -220,10 +202,6 @@ class AgreementsPort:
 
     def _address(self, found: Agreement) -> str:
         return f"{self._base}/{quote(found.id, safe='')}"
-
-
-async def _body(request: Request) -> Mapping[str, Any] | None:
-    return await json_body(request) if request.method in _WRITES else None
 
 
 def _self(principal: Principal) -> dict[str, str]:

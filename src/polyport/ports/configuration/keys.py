@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from polyport.access import keys, times
 from polyport.errors import AccessError, QueryError
 from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Principal
-from polyport.ports.http import VARY, guarded, json_body
+from polyport.ports.configuration._asked import by_method, only
+from polyport.ports.http import VARY
 from polyport.ports.management import Content, ManagementContext, steering
 
 if TYPE_CHECKING:
@@ -41,25 +41,12 @@ class KeysPort:
         """See `ManagementPort.routes`."""
         base = f"/control/{self.name}"
         return [
-            Route(base, guarded(self._all, ("GET", "HEAD", "POST"))),
-            Route(f"{base}/{{key}}", guarded(self._one, ("GET", "HEAD", "DELETE"))),
-            Route(f"{base}/{{key}}/rotate", guarded(self._rotate, ("POST",))),
+            Route(base, by_method(GET=self._list, POST=self._create)),
+            Route(f"{base}/{{key}}", by_method(GET=self._show, DELETE=self._revoke)),
+            Route(f"{base}/{{key}}/rotate", by_method(POST=self._rotate)),
         ]
 
-    async def _all(self, request: Request) -> Response:
-        if request.method == "POST":
-            return await run_in_threadpool(self._create, request, await json_body(request))
-        return await run_in_threadpool(self._list, request)
-
-    async def _one(self, request: Request) -> Response:
-        return await run_in_threadpool(
-            self._revoke if request.method == "DELETE" else self._show, request
-        )
-
-    async def _rotate(self, request: Request) -> Response:
-        return await run_in_threadpool(self._rotated, request, await json_body(request))
-
-    def _list(self, request: Request) -> Response:
+    def _list(self, request: Request, _: object) -> Response:
         self._steering(request)
         now = datetime.now(UTC)
         found = [_told(key, now) for key in keys.keys(self.context.control).values()]
@@ -67,7 +54,7 @@ class KeysPort:
 
     def _create(self, request: Request, body: Mapping[str, Any]) -> Response:
         asker = self._steering(request)
-        _check_names(body, _KNOWN)
+        only(body, _KNOWN)
         roles = frozenset(_texts(body, "roles"))
         if any(keys.is_owner(role) for role in roles):
             self._owning(asker, "give the role of an owner")
@@ -89,19 +76,19 @@ class KeysPort:
         )
         return self._shown_once(key, text, 201)
 
-    def _show(self, request: Request) -> Response:
+    def _show(self, request: Request, _: object) -> Response:
         self._steering(request)
         key = keys.one(self.context.control, request.path_params["key"])
         return JSONResponse(_told(key, datetime.now(UTC)), headers=_HEADERS)
 
-    def _revoke(self, request: Request) -> Response:
+    def _revoke(self, request: Request, _: object) -> Response:
         asker, key = self._chosen(request, "revoke an owner's key")
         key = keys.revoke(self.context.control, key.id, by=asker.id)
         return JSONResponse(_told(key, datetime.now(UTC)), headers=_HEADERS)
 
-    def _rotated(self, request: Request, body: Mapping[str, Any]) -> Response:
+    def _rotate(self, request: Request, body: Mapping[str, Any]) -> Response:
         asker, key = self._chosen(request, "rotate an owner's key")
-        _check_names(body, ("grace",))
+        only(body, ("grace",))
         grace = times.span(_text(body, "grace") or "0")
         key, text = keys.rotate(self.context.control, key.id, grace=grace, by=asker.id)
         return self._shown_once(key, text, 200)
@@ -152,12 +139,6 @@ class KeysPort:
 def _told(key: Key, now: datetime) -> dict[str, Any]:
     told = key.record(now)
     return {n: v.isoformat() if isinstance(v, datetime) else v for n, v in told.items()}
-
-
-def _check_names(body: Mapping[str, Any], known: Sequence[str]) -> None:
-    for name in body:
-        if name not in known:
-            raise QueryError(f"no member {name[:40]!r} here", fix=f"one of: {', '.join(known)}")
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

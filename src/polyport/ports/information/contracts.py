@@ -12,9 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from polyport.access import contracts, impact
+from polyport.access import impact
 from polyport.descriptor.compare import compare, omds, published
 from polyport.errors import AccessError, NotFoundError, QueryError
+from polyport.ledger import contracts
 from polyport.model import LATEST
 from polyport.ports.contract_view import both_visible, through
 from polyport.ports.http import VARY, guarded, json_body, pairs
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from polyport.access.contracts import Kept
     from polyport.descriptor.types import DatasetMapping
+    from polyport.ledger.contracts import Kept
     from polyport.model import Principal, Ref, Snapshot
     from polyport.ports.management import Content, ManagementContext
 

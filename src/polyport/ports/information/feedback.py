@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from polyport.access import feedback
 from polyport.errors import QueryError
+from polyport.ledger import feedback
 from polyport.ports.http import METHODS, VARY, guarded, json_body, pairs
 from polyport.ports.management import Operation
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from polyport.access.feedback import Feedback
+    from polyport.ledger.feedback import Feedback
     from polyport.ports.management import Content, ManagementContext
 
 SHOWN = 100
