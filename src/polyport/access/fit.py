@@ -66,7 +66,7 @@ def check_values(where: Expression | None, schema: pa.Schema, dataset: str) -> N
 
 
 def unfit(where: Expression | None, schema: pa.Schema) -> str:
-    """A column of `schema` that `where` compares with what `check_values` does not let it be compared with; else empty."""
+    """A column of `schema` that `where` compares with what `check_values` refuses; else empty."""
     compared = _compared(where, schema)
     return next((name for name, kind, value in compared if not _fits(kind, value)), "")
 
