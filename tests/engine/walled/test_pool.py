@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyport.engine.walled import pool, stream
-from polyport.engine.walled.pool import Named, Universe, Walls, Workers, size
+from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.protocol import Late, Silent
+from polyport.engine.walled.universe import Named, Universe, Walls, size
 from polyport.errors import ConfigurationError, LimitError, StoreError
 from polyport.model import Files, Relation
 
@@ -51,10 +52,10 @@ def ask(worker, sql, values=()):
     said = worker.ask({"what": "query", "sql": sql, "values": list(values), "most": {}})
     if "types" not in said:
         return said
-    reader, rows = stream.begun(worker.channel), []
+    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
     while (batch := stream.following(reader)) is not None:
         rows += batch.to_pylist()
-    end = worker.channel.answered()
+    end = {"done": True} if said.get("whole") else worker.channel.answered()
     return rows if "done" in end else end
 
 
@@ -302,7 +303,8 @@ SERVER = """
     import sys, time
     import pyarrow as pa
     from pathlib import Path
-    from polyport.engine.walled.pool import Named, Universe, Walls, Workers
+    from polyport.engine.walled.pool import Workers
+    from polyport.engine.walled.universe import Named, Universe, Walls
     from polyport.model import Relation
     workers = Workers(Walls(workers=2, memory="128MB", spill="64MB"), scratch=Path(sys.argv[1]))
     one = Universe((Named("one", (("t",),), Relation(pa.table({"a": [1]}))),))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
@@ -12,13 +12,14 @@ import pyarrow as pa
 
 from polyport.access.sql.told import SCHEMA, Teller, carried
 from polyport.engine.walled.guard import folded
-from polyport.engine.walled.pool import Named
+from polyport.engine.walled.universe import Named, Universe
 from polyport.errors import AccessError, NotFoundError, RetiredError
 from polyport.model import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from polyport.access.sql import Dialect
     from polyport.access.view import View
     from polyport.model import Ref
 
@@ -73,6 +74,17 @@ class Table:
         return min((v.rows_limit for v, _ in self.sources if v.rows_limit), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that the worker of a statement sees."""
+
+    universe: Universe
+    tables: Mapping[str, Sequence[Table]]
+    """By the digests of their rows."""
+    most: Mapping[str, int]
+    """For those digests, of which one read may give so many rows only."""
+
+
 @dataclass(slots=True)
 class Names:
     """The tables that a session's statements have named so far, and the views that they are of."""
@@ -80,6 +92,7 @@ class Names:
     product: str
     reach: Reach
     catalog: str
+    dialect: Dialect = "duckdb"
     ref: Ref = LATEST
     pinned: bool = False
     began: Ref = ""
@@ -90,6 +103,13 @@ class Names:
     """Views that only open answers still need."""
     needed: Callable[[], Iterable[View]] = tuple
     """The views that open answers read."""
+    _seen: Seen | None = None
+
+    def seen(self) -> Seen:
+        """All that has been named, for a worker."""
+        if self._seen is None:
+            self._seen = _seen(self.tables.values(), self.catalog, self.dialect)
+        return self._seen
 
     def renew(self) -> None:
         """Outside a transaction: see what is current, and stand on what holds now."""
@@ -142,6 +162,7 @@ class Names:
         self.left += self.views.values()
         self.views.clear()
         self.tables.clear()
+        self._seen = None
         self.let_go()
 
     def let_go(self) -> None:
@@ -170,6 +191,7 @@ class Names:
 
     def _learn(self, product: str, view: View) -> None:
         """What can be named without being asked for: all of the session's own product."""
+        self._seen = None
         for dataset in view.datasets:
             self.tables[(folded(dataset),)] = self._table(
                 view, dataset, ((dataset,), ("public", dataset), (product, dataset))
@@ -182,6 +204,7 @@ class Names:
             NotFoundError: There is none.
             AccessError: The principal may see nothing of it.
         """
+        self._seen = None
         lowered = tuple(part.lower() for part in written)
         name = written[1:] if len(written) > 1 and lowered[0] == self.catalog.lower() else written
         schema, table = (name[0], name[-1]) if len(name) > 1 else ("", name[-1])
@@ -261,6 +284,22 @@ class Names:
             (old, new),
             whole=True,
         )
+
+
+def _seen(tables: Iterable[Table], catalog: str, dialect: str) -> Seen:
+    found: dict[str, list[Table]] = {}
+    for table in tables:
+        found.setdefault(table.named.digest, []).append(table)
+    named = tuple(
+        replace(same[0].named, names=tuple(dict.fromkeys(n for t in same for n in t.named.names)))
+        for same in found.values()
+    )
+    most = {
+        digest: min((t.most for t in same if t.most), default=0) for digest, same in found.items()
+    }
+    return Seen(
+        Universe(named, catalog, dialect), found, {digest: m for digest, m in most.items() if m}
+    )
 
 
 def _everywhere(ref: Ref) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from polyport.access.reports import sight_through
-from polyport.engine.walled.pool import Named
+from polyport.engine.walled.universe import Named
 from polyport.errors import NotFoundError
 from polyport.model import Relation
 
