@@ -236,9 +236,10 @@ class _Worker:
         if most and self._more(most, checked.sql, values):
             self.channel.answer({"error": {"kind": "rows", "message": ""}})
             return
-        relation = known.relation or self.con.sql(checked.sql, params=values)
-        if values is None and len(asked["sql"]) <= LONGEST_KEPT:
-            known.relation = relation
+        relation = known.relation
+        if relation is None:
+            relation = self.con.sql(checked.sql, params=values)
+            known.relation = relation if values is None else None
         said = {**known.said, "types": [_type(t) for t in relation.types]}
         names = self._names(checked, relation.columns)
         reader = _called(relation.to_arrow_reader(BATCH_ROWS), names)
