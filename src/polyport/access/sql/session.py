@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from polyport.access.sql import Answer, CancelledError, Described
 from polyport.access.sql.answers import Room, error_of, missing, well_formed
+from polyport.access.sql.names import everywhere
 from polyport.engine.walled.protocol import Silent
 from polyport.engine.walled.stream import begun, following, schema
 from polyport.errors import AccessError, PolyportError, QueryError, SizeError
@@ -63,6 +65,11 @@ class WalledSession:
 
     def at(self, ref: Ref) -> Snapshot | None:
         """See `Session.at`."""
+        if not self.product and not everywhere(ref):
+            raise QueryError(
+                f"it is not said which product the snapshot {ref!r} is of",
+                fix="choose the product, or a time: it is of all products",
+            )
         before, self.names.ref = self.names.ref, ref
         try:
             self.names.forget()
@@ -86,6 +93,11 @@ class WalledSession:
     def end(self) -> None:
         """See `Session.end`."""
         self.names.end()
+
+    @property
+    def idle(self) -> float:
+        """See `Session.idle`."""
+        return self.walls.idle or math.inf
 
     def datasets(self) -> Mapping[str, Sequence[str]]:
         """See `Session.datasets`."""

@@ -36,6 +36,8 @@ class Walls:
     """How many rows its answer may have; 0: any number."""
     bytes: str = ""
     """How large its answer may be, as Arrow; empty: any size."""
+    idle: float = 600.0
+    """How many seconds a transaction may rest, for it holds its snapshots; 0: any number."""
 
     @property
     def most_workers(self) -> int:

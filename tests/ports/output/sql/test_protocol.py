@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -202,6 +203,22 @@ def test_snapshots(wire, served):
         served.port, user="owner", database="cinema", options="-c polyport.snapshot=1"
     ) as other:
         assert value(other.query("SELECT count(*) FROM people")) == "1"
+
+
+def test_a_transaction_does_not_rest_for_ever(served, monkeypatch):
+    with Wire(served.port, user="owner", database="cinema") as wire:
+        (held,) = [c.held for c in served.server._known.values() if c.secret[0] == number(wire)]
+        held.session.walls = replace(held.session.walls, idle=0.2)
+        time.sleep(0.5)  # outside of a transaction it may
+        assert value(wire.query("SELECT 1")) == "1"
+        wire.query("BEGIN")
+        wire.query("SELECT nothing")  # a failed one, too
+        assert state(wire.until()) == "25P03"
+        assert wire.read() == (b"", b"")
+
+
+def number(wire):
+    return int.from_bytes(dict(wire.greeting)[b"K"][:4], "big")
 
 
 def test_the_owner_previews(wire, served):
