@@ -217,6 +217,43 @@ def test_a_transaction_does_not_rest_for_ever(served, monkeypatch):
         assert wire.read() == (b"", b"")
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_whoever_waits_for_a_worker_can_go(served, gone):
+    with (
+        Wire(served.port, user="owner", database="cinema") as busy,
+        Wire(served.port, user="owner", database="cinema") as waiting,
+    ):
+        known = served.server._known
+        for wire in (busy, waiting):
+            session = known[number(wire)].held.session
+            session.walls = replace(session.walls, workers=1)
+        computing, waits = known[number(busy)], known[number(waiting)]
+        busy.send(framed(b"Q", b"SELECT count(*) FROM range(100000000000) WHERE hash(range) = 1\0"))
+        until(lambda: computing.held.session._running)
+        waiting.send(framed(b"Q", b"SELECT count(*) FROM films\0"))
+        until(lambda: waits.running)
+        time.sleep(0.1)
+        if gone:
+            waiting.socket.shutdown(socket.SHUT_RDWR)
+            until(lambda: number(waiting) not in known)
+        else:
+            secret = dict(waiting.greeting)[b"K"]
+            with Wire(served.port) as other:
+                other.send(struct.pack("!ii", 16, 80877102) + secret)
+                assert other.read() == (b"", b"")
+            assert state(waiting.until()) == "57014"
+        assert computing.held.session._running  # and nobody else is ended
+        computing.cancel()
+        assert state(busy.until()) == "57014"
+
+
+def until(test):
+    ends = time.monotonic() + 30
+    while not test():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
 def number(wire):
     return int.from_bytes(dict(wire.greeting)[b"K"][:4], "big")
 
