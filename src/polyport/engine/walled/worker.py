@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
-import re
 import resource
 import signal
 import sys
@@ -19,7 +17,7 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from polyport.engine.walled import guard
+from polyport.engine.walled import faults, guard
 from polyport.engine.walled.protocol import PIECE, Channel, Silent
 
 if TYPE_CHECKING:
@@ -29,12 +27,11 @@ if TYPE_CHECKING:
     from polyport.engine.walled.nodes import Name
 
 BATCH_ROWS = 32_768
-MOST_KEPT, LONGEST_KEPT = 256, 10_000
-"""Statements that are kept, and their characters."""
+MOST_KEPT, LONGEST_KEPT, MOST_SHAPES = 256, 10_000, 8
+"""Statements that are kept, their characters, and of each the types of parameters that it was described for."""
 PATIENCE = 0.05
 """Seconds that rows may wait for others to be sent with."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
-_PREFIX = re.compile(r"^(?:[A-Z]\w+ )+Error: ")
 PAGE = resource.getpagesize()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,7 +84,7 @@ class _Worker:
         try:
             self.con, self.macros = _opened(self.told)
         except (duckdb.Error, MemoryError) as error:
-            self.channel.answer({"error": _told(error)})
+            self.channel.answer({"error": faults.told(error)})
             raise Silent from error
 
     def serve(self, asked: Mapping[str, Any]) -> None:
@@ -102,7 +99,7 @@ class _Worker:
             else:
                 self._run(asked, known)
         except guard.RefusedError as error:
-            line, column = _place(asked["sql"], error.position)
+            line, column = faults.place(asked["sql"], error.position)
             told = {"kind": "refused", "message": error.message, "fix": error.fix}
             self.channel.answer({"error": {**told, "line": line, "column": column}})
         except OSError:
@@ -110,7 +107,7 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
             if known is not None:
                 error = self._placed(error, known.checked, asked)
-            self.channel.answer({"error": _told(error, asked["sql"])})
+            self.channel.answer({"error": faults.told(error, asked["sql"])})
 
     def _known(self, sql: str) -> _Known:
         """The statement, checked: those that are asked again and again once."""
@@ -157,7 +154,7 @@ class _Worker:
         found = known.described.get(given)
         if found is None:
             found = self._shape(given, known)
-            if len(known.described) < MOST_KEPT:
+            if len(known.described) < MOST_SHAPES:
                 known.described[given] = found
         self.channel.answer(found)
 
@@ -255,7 +252,9 @@ class _Worker:
             begun += more
         self.channel.answer(said, more=True)
         failed = _stream(self.channel, reader.schema, chain(begun, reader))
-        self.channel.answer({"error": _told(failed, asked["sql"])} if failed else {"done": True})
+        self.channel.answer(
+            {"error": faults.told(failed, asked["sql"])} if failed else {"done": True}
+        )
 
     def _more(self, most: int, sql: str, values: list[Any] | None) -> bool:
         """Whether a statement gives more than `most` rows."""
@@ -318,6 +317,7 @@ def _opened(told: Mapping[str, Any]) -> tuple[duckdb.DuckDBPyConnection, frozens
     )
     catalog = _quoted(told["catalog"])
     con.execute("SET GLOBAL TimeZone = 'UTC'")
+    con.execute("SET GLOBAL parquet_metadata_cache = true")  # files of snapshots never change
     con.execute(f"ATTACH ':memory:' AS {catalog}")
     con.execute(f"SET GLOBAL allowed_paths = [{', '.join(map(_literal, told['files']))}]")
     con.execute("SET GLOBAL enable_external_access = false")
@@ -390,42 +390,3 @@ def _quoted(name: str) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _place(sql: str, position: int) -> tuple[int, int]:
-    """Line and column (1-based) of a byte of `sql`; (0, 0): not known."""
-    if position < 0:
-        return 0, 0
-    head = sql.encode(errors="replace")[:position].decode(errors="ignore")
-    return head.count("\n") + 1, len(head) - (head.rfind("\n") + 1) + 1
-
-
-_EXPLAINED = ("binder", "catalog")
-"""The kinds whose places are counted in `EXPLAIN <statement>`."""
-
-
-def _told(error: BaseException, sql: str = "") -> dict[str, Any]:
-    """An error as it is told the keeper."""
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException | pa.ArrowMemoryError):
-        return {"kind": "memory", "message": "the statement needs more memory than it may take"}
-    if isinstance(error, RecursionError):
-        return {
-            "kind": "refused",
-            "message": "the statement is nested too deeply",
-            "fix": "fewer levels",
-        }
-    text, position = str(error), -1
-    _, _, body = text.partition(": ")
-    if body.startswith("{"):
-        try:
-            details = json.loads(body)
-            text, position = details["exception_message"], int(details.get("position") or -1)
-        except (ValueError, KeyError):  # the engine appends to its JSON where a stream broke off
-            text = body.splitlines()[0]
-    kind = type(error).__name__.removesuffix("Exception").removesuffix("Error").lower()
-    if kind in _EXPLAINED and position >= len("EXPLAIN "):
-        position -= len("EXPLAIN ")
-    lines = _PREFIX.sub("", text.strip()).splitlines() or [kind]
-    hint = " ".join(x.strip() for x in lines[1:] if x.startswith(("Candidate", "Did you mean")))
-    line, column = _place(sql, position)
-    return {"kind": kind, "message": lines[0], "fix": hint, "line": line, "column": column}
