@@ -160,6 +160,7 @@ CORPUS: list[tuple[str, dict[str, str | bytes | None], list[tuple[str, str]]]] =
     ("port twice", {P: ODPS + ODPS[ODPS.index("  - name: rest") :]}, [("PP208", f"{P}:14:11")]),
     ("id twice", {P: ODPS + "tags: []\nsupport:\n  - {id: a, channel: x, url: 'http://x'}\n  - {id: a, channel: y, url: 'http://y'}\n"}, [("PP209", f"{P}:17:10")]),
     ("contract twice", {"contracts/more.odcs.yaml": ODCS}, [("PP211", "contracts/more.odcs.yaml:3:5"), ("PP213", "contracts/more.odcs.yaml:7:11")]),
+    ("dataset twice, but for case", {"contracts/more.odcs.yaml": ODCS.replace("- name: films", "- name: Films")}, [("PP211", "contracts/more.odcs.yaml:3:5"), ("PP214", "contracts/more.odcs.yaml:7:11"), ("PP219", "contracts/more.odcs.yaml:7:11")]),
     ("unused contract", {"contracts/more.odcs.yaml": ODCS.replace("id: films", "id: more", 1)}, [("PP212", "contracts/more.odcs.yaml:3:5")]),
     ("property twice", odcs("name: title", "name: Film_ID"), [("PP214", f"{C}:12:15"), ("PP225", f"{T}:1:17")]),
     ("no key", odcs("        primaryKey: true\n", ""), [("PP215", f"{C}:7:11")]),

@@ -345,6 +345,16 @@ def test_a_mesh_has_no_two_products_of_one_id(tmp_path):
     assert (found.code, len(found.places)) == ("PP260", 2)
 
 
+def test_ids_that_differ_by_case_only_are_one(tmp_path):
+    products(tmp_path, "a")
+    products(tmp_path / "deep", "a")
+    file = tmp_path / "deep" / "a" / "dataproduct.odps.yaml"
+    file.write_text(file.read_text().replace("id: a\n", "id: A\n"))
+    (found,) = descriptor.examine_mesh(tmp_path)[1]
+    assert (found.code, len(found.places)) == ("PP260", 2)
+    assert "but for upper and lower case" in found.message
+
+
 def test_an_empty_mesh_says_so(tmp_path):
     assert [d.code for d in descriptor.examine_mesh(tmp_path)[1]] == ["PP262"]
 

@@ -30,8 +30,9 @@ from polyport.access.sql.session import WalledSession
 from polyport.descriptor.types import DataProduct, Port, Role, RoleSettings, Settings
 from polyport.engine import keyed
 from polyport.engine.duckdb import DuckDBEngine
-from polyport.engine.walled.pool import Walls, Workers
+from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.relations import filled
+from polyport.engine.walled.universe import Walls
 from polyport.errors import AccessError, InputError, PolyportError
 from polyport.expression import And, Attribute, Compare, In, IsNull, Like, Not, Or, to_sql
 from polyport.expression import quote as identifier

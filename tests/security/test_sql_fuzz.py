@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from polyport.access import Policy, View
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.walled import stream
-from polyport.engine.walled.pool import Named, Universe, Walls, Workers
+from polyport.engine.walled.pool import Workers
+from polyport.engine.walled.universe import Named, Universe, Walls
 from polyport.model import Dataset, Snapshot
 
 _spec = importlib.util.spec_from_file_location(
@@ -268,10 +269,10 @@ def asked(worker, sql):
     said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
     if "types" not in said:
         return said.get("error", said)
-    reader, batches = stream.begun(worker.channel), []
+    reader, batches = stream.begun(worker.channel, said.get("whole", 0)), []
     while (batch := stream.following(reader)) is not None:
         batches.append(batch)
-    end = worker.channel.answered()
+    end = {"done": True} if said.get("whole") else worker.channel.answered()
     return pa.Table.from_batches(batches, reader.schema) if "done" in end else end["error"]
 
 

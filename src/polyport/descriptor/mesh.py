@@ -99,13 +99,15 @@ def _globs(folder: Path, document: Document | None) -> Iterator[Diagnostic]:
 def _same_ids(products: Sequence[DataProduct]) -> Iterator[Diagnostic]:
     first: dict[str, DataProduct] = {}
     for product in products:
-        before = first.setdefault(product.id, product)
+        before = first.setdefault(product.id.lower(), product)
         if before is not product:
             places = [
                 _place(p, ("id",), t) for p, t in ((product, "again"), (before, "first here"))
             ]
-            message = f"two products have the id `{product.id}`"
-            yield error("PP260", message, *places, fix="ids are unique in a mesh")
+            alike = "" if before.id == product.id else ", but for upper and lower case"
+            message = f"two products have the id `{product.id}`{alike}"
+            fix = "ids are unique in a mesh, whatever the case: SQL names schemas by them"
+            yield error("PP260", message, *places, fix=fix)
 
 
 def _links(

@@ -255,7 +255,7 @@ class Settings:
     rows_per_read: int = 0
     """`limits.rows_per_read`: how many rows one read may give; 0: any number."""
     sql: Mapping[str, Any] = field(default_factory=dict)
-    """`limits.sql`: what one statement of consumers' own SQL may take; see `polyport.engine.walled.pool.Walls`."""
+    """`limits.sql`: what one statement of consumers' own SQL may take; see `polyport.engine.walled.universe.Walls`."""
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from polyport.errors import ConfigurationError
@@ -57,16 +57,16 @@ class Home:
     """Absolute, without symbolic links."""
     product: str
     folder: Path
+    snapshots: Path = field(init=False)
+    """The folder of manifests."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snapshots", self.folder / "snapshots")
 
     @classmethod
     def of(cls, root: Path, product: str) -> Home:
         """The folder of a product; it need not exist."""
         return cls(root, product, root / safe(product))
-
-    @property
-    def snapshots(self) -> Path:
-        """The folder of manifests."""
-        return self.folder / "snapshots"
 
     @property
     def data(self) -> Path:

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,7 @@ class LocalStore:
         self._iceberg = iceberg
         self._holds = locks.Holds()
         self._parsed = lru_cache(maxsize=_CACHED)(_parse)
+        self._home = lru_cache(maxsize=_CACHED)(partial(Home.of, self.root))
         if iceberg and {"#", "?"} & set(str(self.root)):
             message = f"the store's folder {str(self.root)!r} has '#' or '?' in its name"
             raise ConfigurationError(message, fix="choose another folder: Iceberg takes addresses")
@@ -283,9 +284,6 @@ class LocalStore:
             sequences = retention.due(kept, keep=keep, before=before, tagged=tagged)
             also = erase.needed(home)
             return retention.remove(home, kept, sequences, also=also, dry_run=dry_run)
-
-    def _home(self, product: str) -> Home:
-        return Home.of(self.root, product)
 
     def _read(self, home: Home, sequence: int) -> Manifest:
         path = home.manifest(sequence)

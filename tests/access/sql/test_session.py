@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import gc
 import threading
+import time
 import uuid
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from polyport.access.sql import CancelledError
+from polyport.access.sql import names as names_module
 from polyport.access.sql import opening as opening_module
 from polyport.errors import (
     AccessError,
@@ -102,6 +104,51 @@ def test_a_dataset_has_these_names(opened, name):
 def test_and_no_others(opened, name, error, said):
     with pytest.raises(error, match=said):
         rows(opened("partner"), f"SELECT * FROM {name}")
+
+
+@pytest.mark.parametrize("ref", ["1", "sunday"])
+def test_a_snapshot_of_one_product_says_nothing_of_another(opened, mesh, ref):
+    home = mesh.product("films")
+    home.store.tag("films", "sunday", "1")
+    session = opened(who=FREE, ref=ref)
+    assert one(session, "SELECT count(*) FROM films") == 4
+    with pytest.raises(QueryError, match="is of 'films', not of 'ratings'") as caught:
+        rows(session, "SELECT * FROM ratings.ratings")
+    assert caught.value.fix.startswith('say which of it: "ratings"."DATASET@latest"')
+    assert one(session, 'SELECT count(*) FROM ratings."ratings@latest"') == 3
+    assert set(session.datasets()) == {"films"}
+    session.at("2099-01-01T00:00:00Z")  # a time is of all
+    assert one(session, "SELECT count(*) FROM ratings.ratings") == 3
+    session.at("latest")
+    assert one(session, "SELECT count(*) FROM ratings.ratings") == 3
+
+
+@pytest.mark.parametrize("ref", ["1", "sunday", "20260501", "00000001-00000001"])
+def test_of_all_products_only_a_time_can_be_asked_for(opened, ref):
+    with pytest.raises(QueryError, match=f"not said which product the snapshot '{ref}' is of"):
+        opened(who=FREE, mesh=True, ref=ref)
+    session = opened(who=FREE, mesh=True)
+    with pytest.raises(QueryError, match="not said which product"):
+        session.at(ref)
+    assert one(session, "SELECT count(*) FROM ratings") == 3
+    session.at("2099-01-01")
+    assert one(session, "SELECT count(*) FROM ratings") == 3
+
+
+def test_names_that_differ_by_case_only_are_told(opened, monkeypatch):
+    session = opened(who=FREE)
+    around = names_module._alike
+    twins = {"films": ["films", "Films"], "ratings": ["ratings", "Ratings"]}
+    monkeypatch.setattr(
+        names_module, "_alike", lambda name, known: twins.get(name.lower()) or around(name, known)
+    )
+    for name, said in (
+        ("films", "the datasets 'films' and 'Films' differ by upper and lower case only"),
+        ("ratings.ratings", "the products 'ratings' and 'Ratings' differ by"),
+    ):
+        with pytest.raises(QueryError, match=said):
+            rows(session, f"SELECT * FROM {name}")
+    assert one(session, "SELECT 1") == 1  # and no worker is stopped by them
 
 
 def test_errors_help(opened):
@@ -288,8 +335,8 @@ def test_the_product_tells_of_itself_what_may_be_known(opened):
     assert "CANARY" not in repr(said)
     whole = opened(who=OWNER)
     assert "CANARY" in repr(rows(whole, "SELECT * FROM polyport.quality"))
-    columns = rows(session, 'SELECT "column", masked FROM polyport.columns ORDER BY position')
-    assert [c["column"] for c in columns] == ["id", "title", "studio", "director", "released"]
+    columns = rows(session, "SELECT column_name, masked FROM polyport.columns ORDER BY position")
+    assert [c["column_name"] for c in columns] == ["id", "title", "studio", "director", "released"]
     assert columns[3]["masked"]
     assert rows(session, "SELECT snapshot FROM polyport.datasets") == [
         {"snapshot": session.at("latest").sequence}
@@ -576,6 +623,49 @@ def test_cancel_from_another_thread(opened, mesh):
     assert one(session, "SELECT 1") == 1
     session.cancel()
     assert one(session, "SELECT 1") == 1
+
+
+def test_cancel_reaches_a_statement_that_waits_for_a_worker(opened, workers):
+    busy, waiting = opened("partner"), opened("partner")
+    busy.walls = waiting.walls = replace(busy.walls, workers=1, seconds=60)
+    ended = []
+
+    def compute():
+        with pytest.raises(CancelledError):
+            busy.query(FOREVER)
+        ended.append("busy")
+
+    def wait(ask):
+        started = time.monotonic()
+        with pytest.raises(CancelledError):
+            ask("SELECT count(*) FROM films")
+        ended.append(time.monotonic() - started)
+
+    running = threading.Thread(target=compute)
+    running.start()
+    while not busy._running:
+        time.sleep(0.01)
+    for ask in (waiting.query, waiting.describe):
+        threading.Timer(0.2, waiting.cancel).start()
+        wait(ask)
+    assert len(ended) == 2  # the one that runs goes on
+    assert max(ended) < 30
+    busy.cancel()
+    running.join(30)
+    assert ended[-1] == "busy"
+    assert one(waiting, "SELECT count(*) FROM films WHERE id < 13") == 2
+
+
+def test_a_small_answer_frees_its_worker_before_it_is_read(opened):
+    session = opened("partner")
+    session.walls = replace(session.walls, workers=1, seconds=20)
+    kept = [session.query("SELECT count(*) AS n FROM films WHERE id < 13") for _ in range(3)]
+    assert [k.reader.read_all().to_pylist() for k in kept] == [[{"n": 2}]] * 3
+    large = session.query(MANY)
+    session.walls = replace(session.walls, seconds=0.1)
+    with pytest.raises(LimitError, match="all 1 workers were busy"):
+        session.query("SELECT 1")
+    large.reader.close()
 
 
 def test_an_agreement_that_is_revoked_ends_what_is_open(opened, mesh, agreed):

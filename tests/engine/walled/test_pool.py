@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from polyport.access.sql import answers
 from polyport.engine.walled import pool, stream
-from polyport.engine.walled.pool import Named, Universe, Walls, Workers, size
-from polyport.engine.walled.protocol import Late, Silent
+from polyport.engine.walled.pool import Workers
+from polyport.engine.walled.protocol import Channel, Late, Silent
+from polyport.engine.walled.universe import Named, Universe, Walls, size
 from polyport.errors import ConfigurationError, LimitError, StoreError
 from polyport.model import Files, Relation
 
@@ -53,10 +57,10 @@ def ask(worker, sql, values=()):
     said = worker.ask({"what": "query", "sql": sql, "values": list(values), "most": {}})
     if "types" not in said:
         return said
-    reader, rows = stream.begun(worker.channel), []
+    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
     while (batch := stream.following(reader)) is not None:
         rows += batch.to_pylist()
-    end = worker.channel.answered()
+    end = {"done": True} if said.get("whole") else worker.channel.answered()
     return rows if "done" in end else end
 
 
@@ -156,6 +160,92 @@ def test_and_nobody_else(shared, other):
     assert second is not first
     second.kill()
     shared.give_back(second)
+
+
+def test_who_wants_no_worker_any_more_makes_room_for_the_next(workers):
+    lone = Walls(seconds=30, memory="128MB", spill="64MB", workers=1)
+    lent, wanted, found = workers.lend(ONE, lone), [True], []
+
+    def unwanted():
+        with pytest.raises(Silent):
+            workers.lend(OTHER, lone, wanted=lambda: wanted[0])
+        found.append("unwanted")
+
+    def next_one():
+        found.append(workers.lend(ONE, lone))
+
+    threads = [threading.Thread(target=unwanted), threading.Thread(target=next_one)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    wanted[0] = False  # and is told of the free worker before it can say so
+    workers.give_back(lent)
+    for thread in threads:
+        thread.join(20)
+    assert set(found) == {"unwanted", lent}
+    workers.give_back(lent)
+
+
+def test_a_waiting_one_is_asked_again_when_it_is_woken(workers):
+    lone, wanted = Walls(seconds=30, memory="128MB", spill="64MB", workers=1), [True]
+    lent = workers.lend(ONE, lone)
+
+    def stop():
+        wanted[0] = False
+        workers.wake()
+
+    threading.Timer(0.1, stop).start()
+    with pytest.raises(Silent):
+        workers.lend(ONE, lone, wanted=lambda: wanted[0])
+    assert ask(lent, "SELECT 1 AS a") == [{"a": 1}]
+    workers.give_back(lent)
+
+
+@pytest.mark.parametrize(
+    ("sql", "whole"),
+    [
+        ("SELECT 1 AS a", True),
+        ("SELECT a FROM t WHERE a > 5", True),
+        ("SELECT range FROM range(32767)", False),
+        ("SELECT range FROM range(32768)", False),
+        ("SELECT repeat('x', 70000) AS a", False),
+    ],
+)
+def test_small_answers_come_in_one_message(shared, sql, whole):
+    worker = shared.lend(ONE)
+    for _ in range(2):  # the second time it is known
+        said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
+        assert ("whole" in said) is whole
+        reader = stream.begun(worker.channel, said.get("whole", 0))
+        rows = sum(b.num_rows for b in iter(partial(stream.following, reader), None))
+        if not whole:
+            assert worker.channel.answered() == {"done": True}
+        assert rows == len(ask(worker, sql))
+    shared.give_back(worker)
+
+
+@pytest.mark.parametrize("whole", [0.5, "8", [], None])
+def test_a_worker_that_says_no_size_is_not_believed(whole):
+    said = {"tables": [], "columns": [], "star": False, "types": ["BIGINT"], "whole": whole}
+    with pytest.raises(Silent):
+        answers.well_formed(said, ())
+
+
+@pytest.mark.parametrize("size", [-1, 9, 10, 1 << 40])
+def test_a_worker_that_sends_no_stream_is_not_believed(size):
+    with pytest.raises(Silent):
+        stream.begun(Silenced(b"no stream"), size)
+
+
+class Silenced(Channel):
+    def __init__(self, sent=b""):
+        ours, theirs = socket.socketpair()
+        super().__init__(ours, 1.0)
+        theirs.sendall(sent)
+        theirs.close()
+
+    def __del__(self):
+        self.close()
 
 
 def test_a_worker_sees_its_own_tables_only(shared):
@@ -319,7 +409,8 @@ SERVER = """
     import sys, time
     import pyarrow as pa
     from pathlib import Path
-    from polyport.engine.walled.pool import Named, Universe, Walls, Workers
+    from polyport.engine.walled.pool import Workers
+    from polyport.engine.walled.universe import Named, Universe, Walls
     from polyport.model import Relation
     workers = Workers(Walls(workers=2, memory="128MB", spill="64MB"), scratch=Path(sys.argv[1]))
     one = Universe((Named("one", (("t",),), Relation(pa.table({"a": [1]}))),))

@@ -61,14 +61,23 @@ class Session(Protocol):
         Returns:
             It; None without a product.
 
+        A sequence, an id and a tag are of one product, the session's own: datasets of others are then refused, where
+        they do not say `@` what they are seen as of. A time is of all.
+
         Raises:
             NotFoundError: No such snapshot. The session stays at the one before.
+            QueryError: It is of one product, and the session has none.
         """
         ...
 
     @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot of its own product that statements see; None without a product."""
+        ...
+
+    @property
+    def idle(self) -> float:
+        """How many seconds may pass between two statements of a transaction; then whoever leads it ends it."""
         ...
 
     def begin(self) -> None:

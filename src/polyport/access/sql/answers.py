@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from polyport.engine.walled.pool import size
 from polyport.engine.walled.protocol import Silent
+from polyport.engine.walled.universe import size
 from polyport.errors import PolyportError, QueryError, SizeError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from polyport.engine.walled.pool import Walls
+    from polyport.engine.walled.universe import Walls
     from polyport.model import Principal
 
 _LISTS = ("tables", "columns", "types", "parameters")
@@ -27,8 +27,8 @@ class Room:
         self.walls, self.rows, self.read = walls, walls.rows or None, read or None
         self.bytes = size(walls.bytes) if walls.bytes else None
 
-    def take(self, batch: pa.RecordBatch) -> None:
-        """Make room for `batch`.
+    def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """`batch`, for which there is room.
 
         Raises:
             SizeError: There is none.
@@ -37,6 +37,7 @@ class Room:
         self.rows = _left(self.rows, batch.num_rows, f"has more than {walls.rows:,} rows", "rows")
         self.bytes = _left(self.bytes, batch.nbytes, f"is larger than {walls.bytes}", "bytes")
         self.read = _left(self.read, batch.num_rows, "has more rows than one read may", "")
+        return batch
 
 
 def _left(room: int | None, taken: int, said: str, wall: str) -> int | None:
@@ -62,13 +63,11 @@ def well_formed(said: Mapping[str, Any], tables: Collection[str]) -> Mapping[str
         raise Silent
     if not set(lists[0]) <= set(tables) or not isinstance(said.get("star"), bool):
         raise Silent
-    if not isinstance(said.get("schema", ""), str):
+    shape, whole = said.get("schema", ""), said.get("whole", 0)
+    if not isinstance(shape, str) or not isinstance(whole, int):
         raise Silent
-    return {
-        **dict(zip(_LISTS, lists, strict=True)),
-        "star": said["star"],
-        "schema": said.get("schema", ""),
-    }
+    found = dict(zip(_LISTS, lists, strict=True))
+    return {**found, "star": said["star"], "schema": shape, "whole": whole}
 
 
 def missing(said: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,15 +13,21 @@ import pyarrow as pa
 from polyport.access import changes
 from polyport.access.sql.told import SCHEMA, Teller, carried
 from polyport.engine.walled.guard import folded
-from polyport.engine.walled.pool import Named
-from polyport.errors import AccessError, NotFoundError, RetiredError
+from polyport.engine.walled.universe import Named, Universe
+from polyport.errors import AccessError, NotFoundError, QueryError, RetiredError
 from polyport.model import LATEST, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
+    from polyport.access.sql import Dialect
     from polyport.access.view import View
     from polyport.model import Ref
+
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+"""What times begin with, and nothing else does: an id has eight digits or more before its `-`."""
 
 
 class Reach(Protocol):
@@ -74,6 +80,17 @@ class Table:
         return min((v.rows_limit for v, _ in self.sources if v.rows_limit), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that the worker of a statement sees."""
+
+    universe: Universe
+    tables: Mapping[str, Sequence[Table]]
+    """By the digests of their rows."""
+    most: Mapping[str, int]
+    """For those digests, of which one read may give so many rows only."""
+
+
 @dataclass(slots=True)
 class Names:
     """The tables that a session's statements have named so far, and the views that they are of."""
@@ -81,6 +98,7 @@ class Names:
     product: str
     reach: Reach
     catalog: str
+    dialect: Dialect = "duckdb"
     ref: Ref = LATEST
     pinned: bool = False
     began: Ref = ""
@@ -91,6 +109,13 @@ class Names:
     """Views that only open answers still need."""
     needed: Callable[[], Iterable[View]] = tuple
     """The views that open answers read."""
+    _seen: Seen | None = None
+
+    def seen(self) -> Seen:
+        """All that has been named, for a worker."""
+        if self._seen is None:
+            self._seen = _seen(self.tables.values(), self.catalog, self.dialect)
+        return self._seen
 
     def renew(self) -> None:
         """Outside a transaction: see what is current, and stand on what holds now."""
@@ -134,7 +159,8 @@ class Names:
         """Views of all products in reach that are served, and have a snapshot."""
         found = {}
         for product in self.reach.products():
-            with suppress(NotFoundError, RetiredError):  # named by itself, it says why
+            # named by itself, it says why
+            with suppress(NotFoundError, RetiredError, QueryError):
                 found[product] = self.view(product, self.ref_of(product))
         return found
 
@@ -143,6 +169,7 @@ class Names:
         self.left += self.views.values()
         self.views.clear()
         self.tables.clear()
+        self._seen = None
         self.let_go()
 
     def let_go(self) -> None:
@@ -154,9 +181,18 @@ class Names:
         self.left = [view for view in self.left if id(view) in needed]
 
     def ref_of(self, product: str) -> Ref:
-        """Of another product only a time means the same."""
-        if product == self.product or _everywhere(self.ref):
+        """The snapshot of `product` that its datasets are seen as of.
+
+        Raises:
+            QueryError: The one that is asked for is of another product.
+        """
+        if product == self.product or (self.ref != LATEST and everywhere(self.ref)):
             return self.ref
+        if self.ref != LATEST:
+            raise QueryError(
+                f"the snapshot {self.ref!r} that is asked for is of {self.product!r}, not of {product!r}",
+                fix=f'say which of it: "{product}"."DATASET@{LATEST}"; or ask for a time, which is of all products',
+            )
         return self.began or LATEST
 
     def view(self, product: str, ref: Ref) -> View:
@@ -171,10 +207,12 @@ class Names:
 
     def _learn(self, product: str, view: View) -> None:
         """What can be named without being asked for: all of the session's own product."""
+        self._seen = None
+        alone = len(_alike(product, self.reach.products())) <= 1
         for dataset in view.datasets:
-            self.tables[(folded(dataset),)] = self._table(
-                view, dataset, ((dataset,), ("public", dataset), (product, dataset))
-            )
+            if len(_alike(dataset, view.datasets)) == 1:  # else it says so where it is named
+                names = ((dataset,), ("public", dataset), *(((product, dataset),) if alone else ()))
+                self.tables[(folded(dataset),)] = self._table(view, dataset, names)
 
     def resolve(self, written: tuple[str, ...]) -> None:
         """Add the table that `written` means.
@@ -182,7 +220,9 @@ class Names:
         Raises:
             NotFoundError: There is none.
             AccessError: The principal may see nothing of it.
+            QueryError: It may mean two, or it is of another product than the snapshot that is asked for.
         """
+        self._seen = None
         lowered = tuple(part.lower() for part in written)
         name = written[1:] if len(written) > 1 and lowered[0] == self.catalog.lower() else written
         schema, table = (name[0], name[-1]) if len(name) > 1 else ("", name[-1])
@@ -196,16 +236,17 @@ class Names:
             raise NotFoundError(f"{table!r} names no snapshot", fix=f'"{dataset}@41"')
         product = self._product(schema, dataset, written)
         view = self.view(product, ref or self.ref_of(product))
-        found = next((d for d in view.snapshot.datasets if d.lower() == dataset.lower()), dataset)
+        known = _one("dataset", dataset, view.datasets)
+        found = known or _one("dataset", dataset, view.snapshot.datasets) or dataset
         self.tables[tuple(map(folded, name))] = self._table(view, found, (name,))
 
     def _product(self, schema: str, dataset: str, written: tuple[str, ...]) -> str:
         """The product that a table's schema means; without one, the session's own, or the only one that has it."""
         known = self.reach.products()
         if schema and schema.lower() != "public":
-            found = [p for p in known if p.lower() == schema.lower()]
+            found = _one("product", schema, known)
             if found:
-                return found[0]
+                return found
             near = get_close_matches(schema, known, 1)
             raise NotFoundError(
                 f"no product {schema!r} that can be asked here",
@@ -264,10 +305,43 @@ class Names:
         )
 
 
-def _everywhere(ref: Ref) -> bool:
-    """Whether a ref means the same in every product: a time."""
-    try:
-        datetime.fromisoformat(ref)
-    except ValueError:
-        return False
-    return True
+def _seen(tables: Iterable[Table], catalog: str, dialect: str) -> Seen:
+    found: dict[str, list[Table]] = {}
+    for table in tables:
+        found.setdefault(table.named.digest, []).append(table)
+    named = tuple(
+        replace(same[0].named, names=tuple(dict.fromkeys(n for t in same for n in t.named.names)))
+        for same in found.values()
+    )
+    most = {
+        digest: min((t.most for t in same if t.most), default=0) for digest, same in found.items()
+    }
+    return Seen(
+        Universe(named, catalog, dialect), found, {digest: m for digest, m in most.items() if m}
+    )
+
+
+def everywhere(ref: Ref) -> bool:
+    """Whether a ref means the same in every product: a time or `latest`, and no sequence, id or tag."""
+    return ref == LATEST or _DATE.match(ref) is not None
+
+
+def _alike(name: str, known: Iterable[str]) -> list[str]:
+    """Those that SQL does not tell from `name`."""
+    return [each for each in known if folded(each) == folded(name)]
+
+
+def _one(what: str, name: str, known: Iterable[str]) -> str:
+    """The one that `name` means; empty where there is none.
+
+    Raises:
+        QueryError: There are several.
+    """
+    found = _alike(name, known)
+    if len(found) > 1:
+        raise QueryError(
+            f"the {what}s {' and '.join(map(repr, found))} differ by upper and lower case only",
+            where=name,
+            fix="SQL does not tell them apart: their owner renames one (polyport check)",
+        )
+    return found[0] if found else ""

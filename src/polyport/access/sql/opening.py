@@ -10,7 +10,7 @@ from polyport.access.opening import Door, Kept, count
 from polyport.access.sql.names import Names
 from polyport.access.sql.session import WalledSession
 from polyport.access.sql.told import Teller
-from polyport.engine.walled.pool import Walls
+from polyport.engine.walled.universe import Walls
 from polyport.errors import NotFoundError
 from polyport.model import LATEST
 
@@ -66,15 +66,13 @@ class SqlDoor:
         Raises:
             NotFoundError: No such snapshot.
         """
+        product = "" if mesh else self.home.spec.id
         session = WalledSession(
-            "" if mesh else self.home.spec.id,
+            product,
             principal,
-            Names(
-                "" if mesh else self.home.spec.id, _Reached(self, principal, purpose), self.catalog
-            ),
+            Names(product, _Reached(self, principal, purpose), self.catalog, dialect),
             self.workers,
             walls(configuration.running_settings(self.home.control, self.home.spec)),
-            dialect,
         )
         session.at(ref)
         return session

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from polyport.access.sql import Answer, CancelledError, Described
 from polyport.access.sql.answers import Room, error_of, missing, well_formed
-from polyport.engine.walled.pool import Named, Universe
+from polyport.access.sql.names import everywhere
 from polyport.engine.walled.protocol import Silent
 from polyport.engine.walled.stream import begun, following, schema
 from polyport.errors import AccessError, PolyportError, QueryError, SizeError
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from polyport.access.meter import Meter, Outcome
-    from polyport.access.sql import Dialect
-    from polyport.access.sql.names import Names, Table
+    from polyport.access.sql.names import Names, Seen, Table
     from polyport.access.view import View
-    from polyport.engine.walled.pool import Walls, Worker, Workers
+    from polyport.engine.walled.pool import Worker, Workers
+    from polyport.engine.walled.universe import Universe, Walls
     from polyport.model import Principal, Ref, Snapshot
 
 ROUNDS = 4
@@ -49,9 +52,10 @@ class WalledSession:
     names: Names
     workers: Workers
     walls: Walls
-    dialect: Dialect = "duckdb"
     _running: set[Worker] = field(default_factory=set)
     _cancelled: set[Worker] = field(default_factory=set)
+    _wanted: bool = True
+    """Whether the statement that was begun last is, or was cancelled."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _answers: dict[int, _Open] = field(default_factory=dict)
     _begun: int = 0
@@ -61,6 +65,11 @@ class WalledSession:
 
     def at(self, ref: Ref) -> Snapshot | None:
         """See `Session.at`."""
+        if not self.product and not everywhere(ref):
+            raise QueryError(
+                f"it is not said which product the snapshot {ref!r} is of",
+                fix="choose the product, or a time: it is of all products",
+            )
         before, self.names.ref = self.names.ref, ref
         try:
             self.names.forget()
@@ -85,6 +94,11 @@ class WalledSession:
         """See `Session.end`."""
         self.names.end()
 
+    @property
+    def idle(self) -> float:
+        """See `Session.idle`."""
+        return self.walls.idle or math.inf
+
     def datasets(self) -> Mapping[str, Sequence[str]]:
         """See `Session.datasets`."""
         self.names.renew()
@@ -93,45 +107,40 @@ class WalledSession:
 
     def describe(self, sql: str, parameters: Sequence[str] = ()) -> Described:
         """See `Session.describe`."""
+        self._wanted = True
         self.names.renew()
-        worker, said = self._asked({"what": "describe", "sql": sql, "types": list(parameters)})
-        try:
-            self._still(said)
+        asked = {"what": "describe", "sql": sql, "types": list(parameters)}
+        worker, said, seen = self._asked(asked)
+        with self._answering(worker):
+            self._still(said, seen)
             found = schema(said["schema"])
-        except Silent as error:
-            raise self._ended(worker, error) from None
-        except BaseException:
-            worker.kill()
-            raise
-        finally:
-            self._return(worker)
+        self._return(worker)
         return Described(found, tuple(said["types"]), tuple(said["parameters"]))
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Answer:
         """See `Session.query`."""
+        self._wanted = True
         self.names.renew()
         if self.product:
             self.names.reach.asked(self.product)
-        worker, said = self._asked({"what": "query", "sql": sql, "values": list(values)})
-        meters: list[Meter] = []
-        try:
-            tables = self._still(said)
+        worker, said, seen = self._asked({"what": "query", "sql": sql, "values": list(values)})
+        with self._answering(worker), ExitStack() as failing:
+            tables = self._still(said, seen)
             self._count(tables)
-            meters += self._meters(tables, said)
-            reader = begun(worker.channel)
+            meters = self._meters(tables, said)
+            failing.callback(_fail, meters)
             room = Room(self.walls, min((t.most for t in tables if t.most), default=0))
-        except Silent as error:
-            _fail(meters)
-            raise self._ended(worker, error) from None
-        except BaseException:
-            _fail(meters)
-            worker.kill()
+            reader = begun(worker.channel, said["whole"])
+            received = self._received(worker, reader, room)
+            if said["whole"]:
+                received = map(room.take, list(iter(partial(following, reader), None)))
+            failing.pop_all()
+        if said["whole"]:
             self._return(worker)
-            raise
         views = list({id(v): v for t in tables for v in t.views}.values())
         number = self._begun = self._begun + 1
-        received = self._received(worker, reader, room)
-        batches = self._batches(number, worker, received, views, meters)
+        holding = None if said["whole"] else worker
+        batches = self._batches(number, holding, received, views, meters)
         self._answers[number] = _Open(weakref.ref(batches), views)
         next(batches)  # from here on, however it ends, what it took is given back
         return Answer(
@@ -141,9 +150,11 @@ class WalledSession:
     def cancel(self) -> None:
         """See `Session.cancel`."""
         with self._lock:
+            self._wanted = False
             for worker in self._running:
                 self._cancelled.add(worker)
                 worker.kill()
+        self.workers.wake()
 
     def close(self) -> None:
         """See `Session.close`."""
@@ -161,30 +172,19 @@ class WalledSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _asked(self, request: dict[str, Any]) -> tuple[Worker, Mapping[str, Any]]:
-        """A worker that has begun to answer, and what it said; the worker is to be returned."""
+    def _asked(self, request: dict[str, Any]) -> tuple[Worker, Mapping[str, Any], Seen]:
+        """A worker that has begun to answer, what it said, and what it sees; the worker is to be returned."""
         for _ in range(ROUNDS):
-            worker = self._borrowed()
-            most = {t.named.digest: t.most for t in self.names.tables.values() if t.most}
-            try:
-                said = worker.ask({**request, "most": most})
-            except Silent as error:
-                raise self._ended(worker, error) from None
-            except BaseException:
-                worker.kill()
-                self._return(worker)
-                raise
-            try:
+            seen = self.names.seen()
+            worker = self._borrowed(seen.universe)
+            with self._answering(worker):
+                said = worker.ask({**request, "most": seen.most})
                 names = missing(said)
                 if not names and "error" not in said:
-                    return worker, well_formed(
-                        said, [t.named.digest for t in self.names.tables.values()]
-                    )
+                    return worker, well_formed(said, seen.tables), seen
                 failed = (
                     error_of(said["error"], self.walls, self.principal) if "error" in said else None
                 )
-            except Silent as error:
-                raise self._ended(worker, error) from None
             self._return(worker)
             if failed is not None:
                 raise failed
@@ -192,19 +192,33 @@ class WalledSession:
                 self.names.resolve(name)
         raise QueryError("the statement names too much that is not there", fix="fewer names")
 
-    def _borrowed(self) -> Worker:
-        named: dict[str, Named] = {}
-        for each in (t.named for t in self.names.tables.values()):
-            known = named.get(each.digest, each)
-            names = tuple(dict.fromkeys((*known.names, *each.names)))
-            named[each.digest] = replace(each, names=names)
-        universe = Universe(tuple(named.values()), self.names.catalog, self.dialect)
-        worker = self.workers.lend(universe, self.walls)
+    def _borrowed(self, universe: Universe) -> Worker:
+        try:
+            worker = self.workers.lend(universe, self.walls, wanted=lambda: self._wanted)
+        except Silent:
+            raise _cancelled() from None
         with self._lock:
             self._running.add(worker)
+        if not self._wanted:  # cancelled before it was known to run
+            self._return(worker)
+            raise _cancelled()
         return worker
 
-    def _return(self, worker: Worker) -> None:
+    @contextmanager
+    def _answering(self, worker: Worker) -> Iterator[None]:
+        """Where an answer fails in here, its worker is ended and returned."""
+        try:
+            yield
+        except Silent as error:
+            raise self._ended(worker, error) from None
+        except BaseException:
+            self._return(worker, busy=True)
+            raise
+
+    def _return(self, worker: Worker, *, busy: bool = False) -> None:
+        """Give a worker back; where it may still be `busy` with the statement, ended."""
+        if busy:
+            worker.kill()
         with self._lock:
             self._running.discard(worker)
             self._cancelled.discard(worker)
@@ -213,13 +227,12 @@ class WalledSession:
     def _ended(self, worker: Worker, error: Silent) -> PolyportError:
         """Why a worker did not answer; it is ended and returned."""
         why = self._why(worker, error)
-        worker.kill()
-        self._return(worker)
+        self._return(worker, busy=True)
         return why
 
     def _why(self, worker: Worker, error: Silent) -> PolyportError:
         if worker in self._cancelled:
-            return CancelledError("the statement was cancelled")
+            return _cancelled()
         if error.late:
             return SizeError(
                 f"the statement took longer than {self.walls.seconds:g} seconds",
@@ -235,12 +248,12 @@ class WalledSession:
     def _batches(
         self,
         number: int,
-        worker: Worker,
+        worker: Worker | None,
         received: Iterator[pa.RecordBatch],
         views: Sequence[View],
         meters: Sequence[Meter],
     ) -> Generator[pa.RecordBatch]:
-        """The batches; before them a sign that it has begun, which is none."""
+        """The batches; before them a sign that it has begun, which is none. `worker`: who still sends them."""
         outcome: Outcome = "failed"
         try:
             yield _BEGUN
@@ -258,9 +271,8 @@ class WalledSession:
             outcome = "cut"
             raise
         finally:
-            if outcome != "ok":  # it may still compute
-                worker.kill()
-            self._return(worker)
+            if worker is not None:
+                self._return(worker, busy=outcome != "ok")
             self._answers.pop(number, None)
             for meter in meters:
                 meter.finish(outcome)
@@ -272,8 +284,7 @@ class WalledSession:
         """The batches, as long as there is room for them, and then how it ended."""
         try:
             while (batch := following(reader)) is not None:
-                room.take(batch)
-                yield batch
+                yield room.take(batch)
             end = worker.channel.answered()
             failed = error_of(end["error"], self.walls, self.principal) if "error" in end else None
         except Silent as error:
@@ -281,13 +292,13 @@ class WalledSession:
         if failed is not None:
             raise failed
 
-    def _still(self, said: Mapping[str, Any]) -> list[Table]:
+    def _still(self, said: Mapping[str, Any], seen: Seen) -> list[Table]:
         """The tables that a statement reads, each of which may still be read.
 
         Raises:
             AccessError: One may not.
         """
-        tables = [t for t in self.names.tables.values() if t.named.digest in said["tables"]]
+        tables = [table for digest in said["tables"] for table in seen.tables[digest]]
         for view in {id(v): v for t in tables for v in t.views}.values():
             view.still()
         return tables
@@ -314,6 +325,10 @@ class WalledSession:
 
 
 _BEGUN = pa.RecordBatch.from_arrays([], schema=pa.schema([]))
+
+
+def _cancelled() -> CancelledError:
+    return CancelledError("the statement was cancelled")
 
 
 def _fail(meters: Sequence[Meter]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from polyport.access.reports import sight_through
-from polyport.engine.walled.pool import Named
+from polyport.engine.walled.universe import Named
 from polyport.errors import NotFoundError
 from polyport.model import Relation
 
@@ -48,7 +48,7 @@ TABLES: dict[str, pa.Schema] = {
             "product": pa.string(),
             "dataset": pa.string(),
             "position": pa.int32(),
-            "column": pa.string(),
+            "column_name": pa.string(),
             "logical_type": pa.string(),
             "description": pa.string(),
             "masked": pa.string(),
@@ -60,7 +60,7 @@ TABLES: dict[str, pa.Schema] = {
             "snapshot": pa.string(),
             "at": _TIME,
             "dataset": pa.string(),
-            "column": pa.string(),
+            "column_name": pa.string(),
             "rule": pa.string(),
             "sentence": pa.string(),
             "dimension": pa.string(),
@@ -135,7 +135,7 @@ class Teller:
                     "product": view.snapshot.product,
                     "dataset": name,
                     "position": position,
-                    "column": column,
+                    "column_name": column,
                     "logical_type": found.logical_type if found else "",
                     "description": found.description if found else "",
                     "masked": masked.get(column, ""),
@@ -150,7 +150,7 @@ class Teller:
                 "snapshot": view.snapshot.id,
                 "at": report.at if report else None,
                 "dataset": each.dataset,
-                "column": each.column,
+                "column_name": each.column,
                 "rule": each.rule,
                 "sentence": each.sentence,
                 "dimension": each.dimension,

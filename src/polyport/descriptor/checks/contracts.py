@@ -230,11 +230,19 @@ def _limits(document: Document) -> Iterator[Diagnostic]:
 def _promised_twice(folder: Folder) -> Iterator[Diagnostic]:
     first: dict[str, tuple[ContractFile, int]] = {}
     for file, at, one in folder.promised():
-        before, index = first.setdefault(one.name, (file, at))
-        if before is not file:
+        before, index = first.setdefault(one.name.lower(), (file, at))
+        if before is file:
+            continue  # in one contract: see PP214 above
+        there = before.document.value_at(("schema", index, "name"), "first promised here")
+        if before.contract and before.contract.objects[index].name != one.name:
+            here = file.document.value_at(("schema", at, "name"), "again")
+            message = f"two datasets are called `{one.name}`, but for upper and lower case"
+            fix = "SQL does not tell upper from lower case: names differ otherwise"
+            yield error("PP214", message, here, there, fix=fix)
+        else:
             places = (
                 file.document.value_at(("schema", at, "name"), "this one is used"),
-                before.document.value_at(("schema", index, "name"), "first promised here"),
+                there,
             )
             message = f"dataset `{one.name}` is promised by two contracts"
             yield warning("PP213", message, *places, fix="keep them alike, or rename one")

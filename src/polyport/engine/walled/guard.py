@@ -12,19 +12,18 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import duckdb
 
-from polyport.engine.walled import naming
+from polyport.engine.walled import naming, nodes
+from polyport.engine.walled.nodes import MOST_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-Name: TypeAlias = tuple[str, ...]
-"""A table as it was written: its parts, `("films",)` or `("movie-popularity", "movies")`."""
+    from polyport.engine.walled.nodes import Name
 
-MOST_CHARACTERS = 1_000_000
 SEMICOLONS = 20
 """How many are looked at, from the end, for the one that ends the statement."""
 QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
@@ -211,7 +210,7 @@ class _Guard:
         if not known:
             said = str(kind or what).replace("_NODE", "").replace("_QUERY", "").replace("_", " ")
             raise RefusedError(
-                f"{said} is not for consumers", "one SELECT over datasets", _at(node)
+                f"{said} is not for consumers", "one SELECT over datasets", nodes.place(node)
             )
 
     def _node(self, node: dict[str, Any], defined: frozenset[str]) -> None:
@@ -223,13 +222,13 @@ class _Guard:
             case "FUNCTION" | "WINDOW":
                 self._function(node)
                 if node.get("is_operator"):
-                    self.found.hints = {**_hints(node), **self.found.hints}
+                    self.found.hints = {**nodes.hints(node), **self.found.hints}
             case "TYPE":
                 _type(node)
             case "PARAMETER":
                 self._parameter(node)
             case "COMPARISON" | "BETWEEN" | "OPERATOR" | "CAST" | "LIMIT_MODIFIER":
-                self.found.hints = {**_hints(node), **self.found.hints}
+                self.found.hints = {**nodes.hints(node), **self.found.hints}
             case _:
                 self._columns(node)
 
@@ -247,20 +246,24 @@ class _Guard:
             self.found.columns.update(str(n).lower() for n in names or () if isinstance(n, str))
 
     def _table(self, node: dict[str, Any], defined: frozenset[str]) -> None:
-        path = _path(node)
+        path = nodes.path(node)
         written = [
             node.get(k) for k in ("catalog_name", "schema_name", "table_name") if node.get(k)
         ]
         if not path or (written and list(path) != written):
             raise RefusedError(
-                "a table without a name that can be read", "the name of a dataset", _at(node)
+                "a table without a name that can be read",
+                "the name of a dataset",
+                nodes.place(node),
             )
         self.called.add(str(node.get("alias") or path[-1]).lower())
         self.found.star |= bool(node.get("column_name_alias"))  # they hide the names of its columns
         when = node.get("at_clause")
         if len(path) == 1 and folded(path[0]) in defined:
             if when:
-                raise RefusedError(f"{path[0]} has no snapshots: it is defined here", "", _at(node))
+                raise RefusedError(
+                    f"{path[0]} has no snapshots: it is defined here", "", nodes.place(node)
+                )
             return
         if when:
             path = (*path[:-1], f"{path[-1]}@{_moment(when, node)}")
@@ -276,7 +279,7 @@ class _Guard:
 
     def _table_function(self, node: dict[str, Any]) -> None:
         call = node["function"]
-        path = tuple(p.lower() for p in _path(call))
+        path = tuple(p.lower() for p in nodes.path(call))
         if path == CHANGES:
             name = "|".join(("changes", *_constants(call)))
             table = {
@@ -293,25 +296,25 @@ class _Guard:
             raise RefusedError(
                 f"the table function {'.'.join(path)} is not for consumers",
                 f"a dataset; or {', '.join(sorted(TABLE_FUNCTIONS))}",
-                _at(node),
+                nodes.place(node),
             )
 
     def _function(self, node: dict[str, Any]) -> None:
-        path = _path(node) or (str(node.get("function_name", "")),)
+        path = nodes.path(node) or (str(node.get("function_name", "")),)
         name = path[-1].lower()
         if path[:-1] not in ((), ("pg_catalog",)) or name not in self.functions:
             near = get_close_matches(name, self.functions, 1)
             raise RefusedError(
                 f"there is no function {'.'.join(path)} for consumers",
                 f"did you mean {near[0]}?" if near else "",
-                _at(node),
+                nodes.place(node),
             )
 
     def _parameter(self, node: dict[str, Any]) -> None:
         number = str(node.get("identifier", ""))
         if not number.isdecimal():
             raise RefusedError(
-                f"the parameter ${number} has a name", "numbers: $1, $2; or ?", _at(node)
+                f"the parameter ${number} has a name", "numbers: $1, $2; or ?", nodes.place(node)
             )
         self.found.parameters = max(self.found.parameters, int(number))
 
@@ -337,75 +340,35 @@ def _recurring(node: Mapping[str, Any], part: str) -> frozenset[str]:
     return frozenset({folded(str(node["cte_name"]))} if recurs else ())
 
 
-def _path(node: Mapping[str, Any]) -> Name:
-    return tuple(map(str, (node.get("qualified_name") or {}).get("path") or ()))
-
-
-def _at(node: Mapping[str, Any]) -> int:
-    """Where a node begins in the statement, in bytes; -1: not known."""
-    at = node.get("query_location", -1)
-    return at if isinstance(at, int) and 0 <= at < MOST_CHARACTERS * 4 else -1
-
-
 def _type(node: Mapping[str, Any]) -> None:
-    if len(_path(node)) > 1:
+    if len(nodes.path(node)) > 1:
         raise RefusedError(
-            "a type has no schema", "a plain type, such as DECIMAL(18, 2)", _at(node)
+            "a type has no schema", "a plain type, such as DECIMAL(18, 2)", nodes.place(node)
         )
 
 
 def _shows(node: Mapping[str, Any]) -> bool:
     """Whether a SHOW describes a query, which is walked as any other."""
-    return node.get("show_type") in SHOWS and bool(node.get("query")) and not _path(node)
+    return node.get("show_type") in SHOWS and bool(node.get("query")) and not nodes.path(node)
 
 
 def _moment(clause: Mapping[str, Any], node: Mapping[str, Any]) -> str:
-    said = _constant(clause.get("expr") or {})
+    said = nodes.constant(clause.get("expr") or {})
     if said is None:
-        raise RefusedError("AT needs a snapshot", "films AT (VERSION => 41), or a time", _at(node))
+        raise RefusedError(
+            "AT needs a snapshot", "films AT (VERSION => 41), or a time", nodes.place(node)
+        )
     return said
 
 
 def _constants(call: Mapping[str, Any]) -> Sequence[str]:
     """The arguments of `polyport.changes`: a dataset, and one or two snapshots."""
-    said = [_constant(a.get("expression") or {}) for a in call.get("arguments") or ()]
+    said = [nodes.constant(a.get("expression") or {}) for a in call.get("arguments") or ()]
     values = [v for v in said if v is not None]
     if len(values) != len(said) or not 2 <= len(values) <= 3:  # noqa: PLR2004 - dataset, before, after
         raise RefusedError(
             "polyport.changes takes a dataset and one or two snapshots, as constants",
             "polyport.changes('films', 41, 42)",
-            _at(call),
+            nodes.place(call),
         )
     return values
-
-
-def _constant(node: Mapping[str, Any]) -> str | None:
-    if node.get("class") == "CAST":  # TIMESTAMP '2026-01-01'
-        return _constant(node.get("child") or {})
-    literal = node.get("literal") or {}
-    text = literal.get("text")
-    return str(text) if node.get("class") == "CONSTANT" and text is not None else None
-
-
-def _hints(node: Mapping[str, Any]) -> dict[int, str]:
-    """What the place of a parameter says of its type."""
-    match node.get("class") or node.get("type"):
-        case "CAST":
-            child, kind = node.get("child") or {}, node.get("type_expr") or {}
-            return {n: str(kind.get("type_name", "")).upper() for n in _numbers([child])}
-        case "LIMIT_MODIFIER":
-            return dict.fromkeys(_numbers([node.get("limit"), node.get("offset")]), "BIGINT")
-        case _:
-            sides = [
-                *(node.get(k) for k in ("left", "right", "input", "lower", "upper")),
-                *(node.get("children") or ()),
-                *(a.get("expression") for a in node.get("arguments") or ()),
-            ]
-            columns = [s["column_names"][-1] for s in sides if s and s.get("class") == "COLUMN_REF"]
-            return dict.fromkeys(_numbers(sides), f".{columns[0]}") if columns else {}
-
-
-def _numbers(nodes: Sequence[Mapping[str, Any] | None]) -> Iterator[int]:
-    for node in nodes:
-        if node and node.get("class") == "PARAMETER" and str(node.get("identifier")).isdecimal():
-            yield int(node["identifier"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import secrets
 import select
 import shutil
 import signal
@@ -15,75 +13,22 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from polyport.engine.walled.guard import meant
 from polyport.engine.walled.protocol import Channel, Silent
-from polyport.engine.walled.relations import defined
+from polyport.engine.walled.universe import Walls, told
 from polyport.errors import ConfigurationError, LimitError, StoreError
-from polyport.expression import quote
 from polyport.scratch import Scratch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from polyport.model import Relation
+    from polyport.engine.walled.universe import Universe
 
 START_SECONDS = 30.0
 IDLE_SECONDS = 300.0
 ENDING_MILLISECONDS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Walls:
-    """What one statement may take."""
-
-    seconds: float = 60.0
-    """How long it may be waited for, in all."""
-    memory: str = "1GB"
-    """Beyond it, work spills to disk."""
-    spill: str = "4GB"
-    threads: int = 2
-    workers: int = 0
-    """How many statements run at once; 0: four for each core."""
-    rows: int = 0
-    """How many rows its answer may have; 0: any number."""
-    bytes: str = ""
-    """How large its answer may be, as Arrow; empty: any size."""
-
-    @property
-    def most_workers(self) -> int:
-        """How many run at once."""
-        return self.workers or 4 * (os.cpu_count() or 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """One table that a statement may name."""
-
-    digest: str
-    """Equal if and only if the rows that it shows are."""
-    names: tuple[tuple[str, ...], ...]
-    """What it is called: `("films",)`, `("movie-popularity", "films")`."""
-    relation: Relation
-
-
-@dataclass(frozen=True, slots=True)
-class Universe:
-    """All that one worker can see. Immutable: whoever may see more or less has another worker."""
-
-    tables: tuple[Named, ...]
-    catalog: str = "mesh"
-    dialect: str = "duckdb"
-    key: tuple[Any, ...] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        seen = tuple(sorted((t.digest, t.names) for t in self.tables))
-        object.__setattr__(self, "key", (self.catalog, self.dialect, seen))
 
 
 class Worker:
@@ -98,6 +43,7 @@ class Worker:
         self.idle_since = 0.0
         self.scratch = scratch
         self._process = process
+        self._ends = _polled(process, end)
         self._killed = self._gone = False
         self._lock = threading.Lock()
 
@@ -105,7 +51,7 @@ class Worker:
     def alive(self) -> bool:
         """Whether it can be asked: it runs, and says nothing unasked, not even that it ended."""
         with self._lock:
-            return not self._killed and not _ready(0, self._process, self.channel.socket)
+            return not self._killed and not self._ends.poll(0)
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request.
@@ -134,18 +80,18 @@ class Worker:
             if self._gone:
                 return
             self._gone = True
-            _ready(ENDING_MILLISECONDS, self._process)
+            _polled(self._process).poll(ENDING_MILLISECONDS)
             os.close(self._process)
             self.channel.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def _ready(milliseconds: int, *ends: int | socket.socket) -> bool:
-    """Whether one of the ends can be read, or is closed."""
+def _polled(*ends: int | socket.socket) -> select.poll:
+    """Tells which of the ends can be read, or are closed."""
     poll = select.poll()
     for end in ends:
         poll.register(end, select.POLLIN)
-    return bool(poll.poll(milliseconds))
+    return poll
 
 
 class Workers:
@@ -166,17 +112,24 @@ class Workers:
         """How many places are taken by workers that are being started."""
         self._closed = False
 
-    def lend(self, universe: Universe, walls: Walls | None = None) -> Worker:
-        """A worker for `universe`; give it back.
+    def lend(
+        self,
+        universe: Universe,
+        walls: Walls | None = None,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> Worker:
+        """A worker for `universe`; give it back. `wanted`: whether it still is; `wake` has it asked again.
 
         Raises:
+            Silent: It is not wanted any more.
             LimitError: All are busy for longer than a statement may take.
             StoreError: No process can be started, or what it is to see cannot be read.
             ConfigurationError: The machine is no Linux.
         """
         walls = walls or self.walls
         key = (universe.key, walls.memory, walls.spill, walls.threads)
-        worker = self._found(key, walls) or self._new(universe, walls, key)
+        worker = self._found(key, walls, wanted) or self._new(universe, walls, key)
         worker.channel.budget = walls.seconds
         return worker
 
@@ -191,6 +144,11 @@ class Workers:
             self._changed.notify()
         if not kept:
             worker.end()
+
+    def wake(self) -> None:
+        """Have all that wait for a worker see whether they still want one."""
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End all processes."""
@@ -207,18 +165,19 @@ class Workers:
             if self._scratch is not None:
                 self._scratch.remove()
 
-    def _found(self, key: tuple[Any, ...], walls: Walls) -> Worker | None:
+    def _found(
+        self, key: tuple[Any, ...], walls: Walls, wanted: Callable[[], bool]
+    ) -> Worker | None:
         """An idle worker; None: a place for a new one."""
         until = time.monotonic() + walls.seconds
-        retired = list[Worker]()
+        ended = list[Worker]()
         try:
             with self._changed:
                 while not self._closed:
-                    retired += self._retired()
-                    found = next((w for w in self._idle if w.key == key), None)
-                    if found is not None:
-                        self._idle.remove(found)
-                        self._lent.add(found)
+                    if not wanted():
+                        self._changed.notify()  # whom it was woken instead of
+                        raise Silent
+                    if (found := self._idle_one(key, ended)) is not None:
                         return found
                     if len(self._lent) + self._begun < walls.most_workers:
                         self._begun += 1
@@ -231,9 +190,23 @@ class Workers:
                             retry_after=5,
                         )
         finally:
-            for worker in retired:
+            for worker in ended:
                 worker.end()
         raise StoreError("no worker for SQL can be started: this process ends")
+
+    def _idle_one(self, key: tuple[Any, ...], ended: list[Worker]) -> Worker | None:
+        """Lend the one for `key` that was used last; what is of no use any more is added to `ended`."""
+        now, most = time.monotonic(), self.walls.most_workers
+        kept = [w for w in self._idle if now - w.idle_since < IDLE_SECONDS][-most:]
+        ended += [w for w in self._idle if w not in kept]
+        self._idle = kept
+        for worker in [w for w in reversed(kept) if w.key == key]:
+            self._idle.remove(worker)
+            if worker.alive:
+                self._lent.add(worker)
+                return worker
+            ended.append(worker)
+        return None
 
     def _new(self, universe: Universe, walls: Walls, key: tuple[Any, ...]) -> Worker:
         """A new worker, in the place that was found for it."""
@@ -254,14 +227,6 @@ class Workers:
             if self._closed:
                 worker.kill()
         return worker
-
-    def _retired(self) -> list[Worker]:
-        """Take out what has ended, is idle for long, or is more than can be used."""
-        now, most = time.monotonic(), self.walls.most_workers
-        kept = [w for w in self._idle if now - w.idle_since < IDLE_SECONDS and w.alive][-most:]
-        retired = [w for w in self._idle if w not in kept]
-        self._idle = kept
-        return retired
 
     def _started(self, key: tuple[Any, ...]) -> Worker:
         with self._starting:
@@ -324,7 +289,8 @@ class Workers:
         self._zygote = self._control = None
 
     def _prepare(self, worker: Worker, universe: Universe, walls: Walls) -> None:
-        message = _setup(universe, walls, str(worker.scratch))
+        more = {"scratch": str(worker.scratch), "idle": 2 * IDLE_SECONDS}
+        message = told(universe, walls) | more
         worker.channel.most = message["bytes"]
         try:
             answer = worker.ask(message)
@@ -357,74 +323,3 @@ _MAIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from polyport.engine.walled.zygote import main; main()"
 )
-
-
-def _setup(universe: Universe, walls: Walls, scratch: str) -> dict[str, Any]:
-    """What a worker is told before anything else."""
-    statements: list[tuple[str, bytes | None]] = []
-    views, names, paths = {}, {}, list[str]()
-    inside = f"_{secrets.token_hex(8)}"  # no dataset is called so, and nobody can guess it
-    schemas = {"main", inside}
-    for number, named in enumerate(universe.tables):
-        made, view = defined(named.relation), f"{inside}._t{number}"
-        kind = "TABLE" if made.table is not None else "SECURE VIEW" if made.secure else "VIEW"
-        table = _stream(made.table) if made.table is not None else None
-        statements.append((f"CREATE {kind} {view} AS {made.sql}", table))
-        paths += made.files
-        views[named.digest] = view
-        for name in named.names:
-            shown = ".".join(map(quote, name if len(name) > 1 else ("main", *name)))
-            schemas.update(name[:-1])
-            statements.append((f"CREATE VIEW {shown} AS SELECT * FROM {view}", None))
-            names[meant(name)] = named.digest
-    macros = _macros(universe.dialect)
-    return {
-        "catalog": universe.catalog,
-        "dialect": universe.dialect,
-        "statements": statements,
-        "schemas": sorted(schemas),
-        "views": views,
-        "names": names,
-        "files": paths,
-        "macros": macros,
-        "macro_names": [name.lower() for m in macros for name in _MACRO.findall(m)],
-        "memory": walls.memory,
-        "spill": walls.spill,
-        "threads": walls.threads,
-        "scratch": scratch,
-        "idle": 2 * IDLE_SECONDS,
-        "bytes": 2 * size(walls.memory) + (1 << 29),
-        "spill_bytes": size(walls.spill),
-    }
-
-
-_MACRO = re.compile(r"^\s*CREATE MACRO (\w+)")
-
-
-def _macros(dialect: str) -> list[str]:
-    file = files("polyport.engine.walled").joinpath(f"{dialect}.sql")
-    text = file.read_text("utf-8") if file.is_file() else ""
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-    return [s for s in lines.split(";\n") if s.strip()]
-
-
-def _stream(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", re.IGNORECASE)
-
-
-def size(text: str) -> int:
-    """The bytes that a size such as `4GB` says.
-
-    Raises:
-        ConfigurationError: It says none.
-    """
-    found = _SIZE.fullmatch(text)
-    if not found:
-        raise ConfigurationError(f"{text!r} is not a size", where="sql", fix="a size such as 1GB")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))

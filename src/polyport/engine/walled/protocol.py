@@ -73,8 +73,8 @@ class Channel:
         Raises:
             Silent: The keeper is gone.
         """
-        (size,) = struct.unpack("<Q", self._exactly(8))
-        return pickle.loads(self._exactly(size))  # type: ignore[no-any-return] # noqa: S301 - the keeper's
+        (size,) = struct.unpack("<Q", self.exactly(8))
+        return pickle.loads(self.exactly(size))  # type: ignore[no-any-return] # noqa: S301 - the keeper's
 
     def answer(self, message: dict[str, Any], *, more: bool = False) -> None:
         """Send a message of the worker's; where there is `more` to come, together with that."""
@@ -89,18 +89,23 @@ class Channel:
         Raises:
             Silent: The worker is gone, late, or says what cannot be read.
         """
-        (size,) = struct.unpack("<I", self._exactly(4))
+        (size,) = struct.unpack("<I", self.exactly(4))
         if size > MOST_BYTES:
             raise Silent
         try:
-            found = json.loads(self._exactly(size))
+            found = json.loads(self.exactly(size))
         except (ValueError, RecursionError):
             raise Silent from None
         if not isinstance(found, dict):
             raise Silent
         return found
 
-    def _exactly(self, size: int) -> bytearray:
+    def exactly(self, size: int) -> bytearray:
+        """`size` bytes.
+
+        Raises:
+            Silent: The other side is gone, late, or says more than it may.
+        """
         found = self.read(size)
         if len(found) < size:
             raise Silent

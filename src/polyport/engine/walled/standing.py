@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from polyport.engine.walled.pool import Universe, Workers
+from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.protocol import Silent
+from polyport.engine.walled.universe import Universe
 from polyport.errors import StoreError
 
 

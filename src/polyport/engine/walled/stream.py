@@ -16,14 +16,15 @@ _WRONG = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowE
 """How Arrow says that it cannot read something."""
 
 
-def begun(channel: Channel) -> pa.RecordBatchReader:
-    """The reader of the stream that comes next.
+def begun(channel: Channel, whole: int = 0) -> pa.RecordBatchReader:
+    """The reader of the stream that comes next; `whole`: its bytes, where they come in one message.
 
     Raises:
         Silent: The worker is gone, late, or sends something else.
     """
+    source = pa.py_buffer(channel.exactly(whole)) if whole else pa.PythonFile(channel, mode="r")
     try:
-        return pa.ipc.open_stream(pa.PythonFile(channel, mode="r"))
+        return pa.ipc.open_stream(source)
     except _WRONG as error:
         raise Silent from error
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
-import re
 import resource
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import chain
+from itertools import chain, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,20 +17,21 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from polyport.engine.walled import confined, guard
-from polyport.engine.walled.protocol import Channel, Silent
+from polyport.engine.walled import confined, faults, guard
+from polyport.engine.walled.protocol import PIECE, Channel, Silent
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from polyport.engine.walled.nodes import Name
 
 BATCH_ROWS = 32_768
-MOST_KEPT, LONGEST_KEPT = 256, 10_000
-"""Checked statements that are kept, and their characters."""
+MOST_KEPT, LONGEST_KEPT, MOST_SHAPES = 256, 10_000, 8
+"""Statements that are kept, their characters, and of each the types of parameters that it was described for."""
 PATIENCE = 0.05
 """Seconds that rows may wait for others to be sent with."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-_PREFIX = re.compile(r"^(?:[A-Z]\w+ )+Error: ")
 PAGE = resource.getpagesize()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -59,19 +58,34 @@ def run(end: socket.socket, keeper: int) -> None:
 
 
 @dataclass(slots=True)
+class _Known:
+    """What was learnt of a statement. It holds for as long as the worker lives: what it sees never changes."""
+
+    checked: guard.Checked
+    missing: list[Name]
+    said: dict[str, Any]
+    """What it reads."""
+    relation: duckdb.DuckDBPyRelation | None = None
+    """The statement itself, where it takes no values."""
+    described: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    """What it gives, by the types of its parameters."""
+
+
+@dataclass(slots=True)
 class _Worker:
     channel: Channel
     told: Mapping[str, Any]
-    con: duckdb.DuckDBPyConnection
-    macros: frozenset[str]
-    known: dict[str, guard.Checked]
+    con: duckdb.DuckDBPyConnection = field(init=False)
+    macros: frozenset[str] = field(init=False)
+    known: dict[str, _Known] = field(default_factory=dict)
+    columns: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """Of each relation, as far as they were asked for."""
 
-    def __init__(self, channel: Channel, told: Mapping[str, Any]) -> None:
-        self.channel, self.told, self.known = channel, told, {}
+    def __post_init__(self) -> None:
         try:
-            self.con, self.macros = _opened(told)
+            self.con, self.macros = _opened(self.told)
         except (duckdb.Error, MemoryError) as error:
-            channel.answer({"error": _told(error)})
+            self.channel.answer({"error": faults.told(error)})
             raise Silent from error
 
     def serve(self, asked: Mapping[str, Any]) -> None:
@@ -79,35 +93,42 @@ class _Worker:
         if asked["what"] == "walls":
             self.channel.answer({"walls": confined.tried(), "network": confined.network()})
             return
-        checked = None
+        known = None
         try:
-            checked = self._check(asked["sql"])
-            missing = [t for t in checked.tables if self._found(t) is None]
-            if missing:
-                self.channel.answer({"missing": [list(t) for t in missing]})
-                return
-            said = self._said(checked)
-            if asked["what"] == "describe":
-                self._describe(asked, checked, said)
+            known = self._known(asked["sql"])
+            if known.missing:
+                self.channel.answer({"missing": [list(t) for t in known.missing]})
+            elif asked["what"] == "describe":
+                self._describe(tuple(asked.get("types") or ()), known)
             else:
-                self._run(asked, checked, said)
+                self._run(asked, known)
         except guard.RefusedError as error:
-            line, column = _place(asked["sql"], error.position)
+            line, column = faults.place(asked["sql"], error.position)
             told = {"kind": "refused", "message": error.message, "fix": error.fix}
             self.channel.answer({"error": {**told, "line": line, "column": column}})
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
-            if checked is not None:
-                error = self._placed(error, checked, asked)
-            self.channel.answer({"error": _told(error, asked["sql"])})
+            if known is not None:
+                error = self._placed(error, known.checked, asked)
+            self.channel.answer({"error": faults.told(error, asked["sql"])})
 
-    def _check(self, sql: str) -> guard.Checked:
+    def _known(self, sql: str) -> _Known:
         """The statement, checked: those that are asked again and again once."""
         found = self.known.get(sql)
         if found is None:
             postgres = self.told["dialect"] == "postgres"
-            found = guard.check(self.con, sql, self.macros, postgres=postgres)
+            checked = guard.check(self.con, sql, self.macros, postgres=postgres)
+            keys = {table: self._found(table) for table in checked.tables}
+            found = _Known(
+                checked,
+                [table for table, key in keys.items() if key is None],
+                {
+                    "tables": list(dict.fromkeys(keys.values())),
+                    "columns": sorted(checked.columns),
+                    "star": checked.star,
+                },
+            )
             if len(sql) <= LONGEST_KEPT:
                 self.known[sql] = found
             if len(self.known) > MOST_KEPT:
@@ -126,23 +147,27 @@ class _Worker:
                 return found
         return error
 
-    def _found(self, name: guard.Name) -> str | None:
+    def _found(self, name: Name) -> str | None:
         """The key of the relation that a table's name means."""
         if len(name) > 1 and guard.folded(name[0]) == guard.folded(self.told["catalog"]):
             name = name[1:]
         return self.told["names"].get(guard.meant(name))  # type: ignore[no-any-return]
 
-    def _said(self, checked: guard.Checked) -> dict[str, Any]:
-        used = list(dict.fromkeys(k for t in checked.tables if (k := self._found(t))))
-        return {"tables": used, "columns": sorted(checked.columns), "star": checked.star}
+    def _describe(self, given: tuple[str, ...], known: _Known) -> None:
+        """Tell what a statement gives; `given`: the types of its parameters, as far as they are known."""
+        found = known.described.get(given)
+        if found is None:
+            found = self._shape(given, known)
+            if len(known.described) < MOST_SHAPES:
+                known.described[given] = found
+        self.channel.answer(found)
 
-    def _describe(
-        self, asked: Mapping[str, Any], checked: guard.Checked, said: dict[str, Any]
-    ) -> None:
-        kinds = self._kinds(asked.get("types") or (), checked, said["tables"])
+    def _shape(self, given: Sequence[str], known: _Known) -> dict[str, Any]:
+        checked = known.checked
+        kinds = self._kinds(given, checked, known.said["tables"])
         relation = self._bound(checked.sql, kinds)
         if relation is None:  # the kinds that were found do not fit: let the engine find them
-            kinds = [*(asked.get("types") or ()), *kinds[len(asked.get("types") or ()) :]]
+            kinds = [*given, *kinds[len(given) :]]
             relation = self.con.sql(checked.sql, params=[_sample("")] * checked.parameters or None)
         names, types = self._names(checked, relation.columns), [_type(t) for t in relation.types]
         shape = self.con.sql(
@@ -150,14 +175,12 @@ class _Worker:
             params=[_sample(k) for k in kinds] or None,
         ).to_arrow_table()
         schema = pa.schema([f.with_name(n) for f, n in zip(shape.schema, names, strict=True)])
-        self.channel.answer(
-            {
-                **said,
-                "types": types,
-                "parameters": kinds,
-                "schema": schema.serialize().to_pybytes().hex(),
-            }
-        )
+        told = {
+            "types": types,
+            "parameters": kinds,
+            "schema": schema.serialize().to_pybytes().hex(),
+        }
+        return {**known.said, **told}
 
     def _bound(self, sql: str, kinds: Sequence[str]) -> duckdb.DuckDBPyRelation | None:
         try:
@@ -171,7 +194,8 @@ class _Worker:
         self, given: Sequence[str], checked: guard.Checked, tables: Sequence[str]
     ) -> list[str]:
         """The SQL types of the parameters: as given, else what their place says."""
-        columns = {n.lower(): t for key in tables for n, t in self._columns(key)}
+        hinted = any(hint.startswith(".") for hint in checked.hints.values())
+        columns = {n.lower(): t for key in tables for n, t in self._columns(key)} if hinted else {}
         kinds = []
         for number in range(1, checked.parameters + 1):
             hint = checked.hints.get(number, "")
@@ -180,8 +204,11 @@ class _Worker:
         return kinds
 
     def _columns(self, key: str) -> Sequence[tuple[str, str]]:
-        relation = self.con.sql(f"SELECT * FROM {self.told['views'][key]}")
-        return [(n, str(t)) for n, t in zip(relation.columns, relation.types, strict=True)]
+        if key not in self.columns:
+            relation = self.con.sql(f"SELECT * FROM {self.told['views'][key]}")
+            named = zip(relation.columns, relation.types, strict=True)
+            self.columns[key] = [(name, str(kind)) for name, kind in named]
+        return self.columns[key]
 
     def _names(self, checked: guard.Checked, known: Sequence[str]) -> Sequence[str]:
         """What the columns are called."""
@@ -203,27 +230,42 @@ class _Worker:
             ]
         return values or None
 
-    def _run(self, asked: Mapping[str, Any], checked: guard.Checked, said: dict[str, Any]) -> None:
-        values = self._fitted(asked, checked, said["tables"])
-        if most := min(
-            (asked["most"][k] for k in said["tables"] if asked["most"].get(k)), default=0
-        ):
-            counted = self.con.sql(
-                f"SELECT count(*) FROM (SELECT 1 FROM (\n{checked.sql}\n) LIMIT {int(most) + 1})",
-                params=values,
-            ).fetchall()
-            if counted[0][0] > most:
-                self.channel.answer({"error": {"kind": "rows", "message": ""}})
+    def _run(self, asked: Mapping[str, Any], known: _Known) -> None:
+        checked, tables = known.checked, known.said["tables"]
+        values = self._fitted(asked, checked, tables)
+        most = min((asked["most"][k] for k in tables if asked["most"].get(k)), default=0)
+        if most and self._more(most, checked.sql, values):
+            self.channel.answer({"error": {"kind": "rows", "message": ""}})
+            return
+        relation = known.relation
+        if relation is None:
+            relation = self.con.sql(checked.sql, params=values)
+            known.relation = relation if values is None else None
+        said = {**known.said, "types": [_type(t) for t in relation.types]}
+        names = self._names(checked, relation.columns)
+        reader = _called(relation.to_arrow_reader(BATCH_ROWS), names)
+        begun = list(islice(reader, 1))
+        if all(b.num_rows < BATCH_ROWS and b.nbytes <= PIECE for b in begun):
+            more = list(islice(reader, 1))
+            if not more:  # all in one message: nobody has to wait for its end
+                whole = _whole(reader.schema, begun)
+                self.channel.answer({**said, "whole": len(whole)}, more=True)
+                self.channel.write(whole)
+                self.channel.push()
                 return
-        relation = self.con.sql(checked.sql, params=values)
-        types = [_type(t) for t in relation.types]
-        reader = _called(
-            relation.to_arrow_reader(BATCH_ROWS), self._names(checked, relation.columns)
+            begun += more
+        self.channel.answer(said, more=True)
+        failed = _stream(self.channel, reader.schema, chain(begun, reader))
+        self.channel.answer(
+            {"error": faults.told(failed, asked["sql"])} if failed else {"done": True}
         )
-        first = next(iter(reader), None)
-        self.channel.answer({**said, "types": types}, more=True)
-        failed = _stream(self.channel, reader, first)
-        self.channel.answer({"error": _told(failed, asked["sql"])} if failed else {"done": True})
+
+    def _more(self, most: int, sql: str, values: list[Any] | None) -> bool:
+        """Whether a statement gives more than `most` rows."""
+        counted = self.con.sql(
+            f"SELECT count(*) FROM (SELECT 1 FROM (\n{sql}\n) LIMIT {int(most) + 1})", params=values
+        ).fetchall()
+        return int(counted[0][0]) > most
 
 
 def _called(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatchReader:
@@ -235,14 +277,23 @@ def _called(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatc
     return pa.RecordBatchReader.from_batches(schema, batches)
 
 
+def _whole(schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -> pa.Buffer:
+    """An Arrow stream of the batches."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue()
+
+
 def _stream(
-    channel: Channel, reader: pa.RecordBatchReader, first: pa.RecordBatch | None
+    channel: Channel, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> Exception | None:
     """Send the batches as an Arrow stream; what ended it early."""
-    with pa.ipc.new_stream(pa.PythonFile(channel, mode="w"), reader.schema) as writer:
+    with pa.ipc.new_stream(pa.PythonFile(channel, mode="w"), schema) as writer:
         try:
             sent = monotonic()
-            for batch in chain(() if first is None else (first,), reader):
+            for batch in batches:
                 writer.write_batch(batch)
                 if monotonic() - sent > PATIENCE:  # rows that come slowly are not held back
                     channel.push()
@@ -270,6 +321,7 @@ def _opened(told: Mapping[str, Any]) -> tuple[duckdb.DuckDBPyConnection, frozens
     )
     catalog = _quoted(told["catalog"])
     con.execute("SET GLOBAL TimeZone = 'UTC'")
+    con.execute("SET GLOBAL parquet_metadata_cache = true")  # files of snapshots never change
     con.execute(f"ATTACH ':memory:' AS {catalog}")
     con.execute(f"SET GLOBAL allowed_paths = [{', '.join(map(_literal, told['files']))}]")
     con.execute("SET GLOBAL enable_external_access = false")
@@ -342,42 +394,3 @@ def _quoted(name: str) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _place(sql: str, position: int) -> tuple[int, int]:
-    """Line and column (1-based) of a byte of `sql`; (0, 0): not known."""
-    if position < 0:
-        return 0, 0
-    head = sql.encode(errors="replace")[:position].decode(errors="ignore")
-    return head.count("\n") + 1, len(head) - (head.rfind("\n") + 1) + 1
-
-
-_EXPLAINED = ("binder", "catalog")
-"""The kinds whose places are counted in `EXPLAIN <statement>`."""
-
-
-def _told(error: BaseException, sql: str = "") -> dict[str, Any]:
-    """An error as it is told the keeper."""
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException | pa.ArrowMemoryError):
-        return {"kind": "memory", "message": "the statement needs more memory than it may take"}
-    if isinstance(error, RecursionError):
-        return {
-            "kind": "refused",
-            "message": "the statement is nested too deeply",
-            "fix": "fewer levels",
-        }
-    text, position = str(error), -1
-    _, _, body = text.partition(": ")
-    if body.startswith("{"):
-        try:
-            details = json.loads(body)
-            text, position = details["exception_message"], int(details.get("position") or -1)
-        except (ValueError, KeyError):  # the engine appends to its JSON where a stream broke off
-            text = body.splitlines()[0]
-    kind = type(error).__name__.removesuffix("Exception").removesuffix("Error").lower()
-    if kind in _EXPLAINED and position >= len("EXPLAIN "):
-        position -= len("EXPLAIN ")
-    lines = _PREFIX.sub("", text.strip()).splitlines() or [kind]
-    hint = " ".join(x.strip() for x in lines[1:] if x.startswith(("Candidate", "Did you mean")))
-    line, column = _place(sql, position)
-    return {"kind": kind, "message": lines[0], "fix": hint, "line": line, "column": column}

@@ -173,6 +173,13 @@ def test_a_snapshot_is_of_a_product(connect):
         rows(connect(None, snapshot="1"), "SELECT count(*) FROM films.films")
 
 
+def test_and_says_nothing_of_another(connect):
+    with pytest.raises(ProgrammingError, match="is of 'films', not of 'more-films'"):
+        rows(connect(snapshot="1"), 'SELECT count(*) FROM "more-films".films')
+    at_latest = 'SELECT count(*) > 0 FROM "more-films"."films@latest"'
+    assert rows(connect(snapshot="1"), at_latest) == [(True,)]
+
+
 COOKIES = {"adbc.flight.sql.rpc.with_cookie_middleware": "true"}
 
 

@@ -133,3 +133,12 @@ def test_many_threads_at_once(clock):
     assert len(kept) <= 5
     kept.close()
     assert len(ended) == 800
+
+
+def test_some_are_kept_for_less_than_others():
+    now = [0.0]
+    kept = Kept("thing", seconds=100, within=float, clock=lambda: now[0])
+    short, long = kept.keep(ANN, 10), kept.keep(ANN, 1_000)
+    now[0] = 50.0
+    assert kept.find(ANN, short) is None
+    assert kept.find(ANN, long) == 1_000

@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -202,6 +203,59 @@ def test_snapshots(wire, served):
         served.port, user="owner", database="cinema", options="-c polyport.snapshot=1"
     ) as other:
         assert value(other.query("SELECT count(*) FROM people")) == "1"
+
+
+def test_a_transaction_does_not_rest_for_ever(served, monkeypatch):
+    with Wire(served.port, user="owner", database="cinema") as wire:
+        (held,) = [c.held for c in served.server._known.values() if c.secret[0] == number(wire)]
+        held.session.walls = replace(held.session.walls, idle=0.2)
+        time.sleep(0.5)  # outside of a transaction it may
+        assert value(wire.query("SELECT 1")) == "1"
+        wire.query("BEGIN")
+        wire.query("SELECT nothing")  # a failed one, too
+        assert state(wire.until()) == "25P03"
+        assert wire.read() == (b"", b"")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_whoever_waits_for_a_worker_can_go(served, gone):
+    with (
+        Wire(served.port, user="owner", database="cinema") as busy,
+        Wire(served.port, user="owner", database="cinema") as waiting,
+    ):
+        known = served.server._known
+        for wire in (busy, waiting):
+            session = known[number(wire)].held.session
+            session.walls = replace(session.walls, workers=1)
+        computing, waits = known[number(busy)], known[number(waiting)]
+        busy.send(framed(b"Q", b"SELECT count(*) FROM range(100000000000) WHERE hash(range) = 1\0"))
+        until(lambda: computing.held.session._running)
+        waiting.send(framed(b"Q", b"SELECT count(*) FROM films\0"))
+        until(lambda: waits.running)
+        time.sleep(0.1)
+        if gone:
+            waiting.socket.shutdown(socket.SHUT_RDWR)
+            until(lambda: number(waiting) not in known)
+        else:
+            secret = dict(waiting.greeting)[b"K"]
+            with Wire(served.port) as other:
+                other.send(struct.pack("!ii", 16, 80877102) + secret)
+                assert other.read() == (b"", b"")
+            assert state(waiting.until()) == "57014"
+        assert computing.held.session._running  # and nobody else is ended
+        computing.cancel()
+        assert state(busy.until()) == "57014"
+
+
+def until(test):
+    ends = time.monotonic() + 30
+    while not test():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def number(wire):
+    return int.from_bytes(dict(wire.greeting)[b"K"][:4], "big")
 
 
 def test_the_owner_previews(wire, served):

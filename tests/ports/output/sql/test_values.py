@@ -15,6 +15,23 @@ from polyport.ports.output.sql import binaries, bytewise, calendar, decode, nume
 from polyport.ports.output.sql.messages import Body, ProtocolError
 from polyport.ports.output.sql.types import pg_type
 
+
+@given(
+    st.integers(1, bytewise.FEW).flatmap(
+        lambda count: st.lists(
+            st.lists(st.none() | st.binary(max_size=9), min_size=count, max_size=count), max_size=4
+        )
+    )
+)
+def test_few_rows_are_framed_as_many_are(columns):
+    count = len(columns[0]) if columns else 3
+    fields = [bytewise.field(pa.array(column, pa.binary())) for column in columns]
+    few = bytewise.framed(b"D", fields, count, b"xy")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bytewise, "FEW", 0)
+        assert bytes(few) == bytes(bytewise.framed(b"D", fields, count, b"xy"))
+
+
 KINDS = {
     "BOOLEAN": (pa.bool_(), st.booleans()),
     "SMALLINT": (pa.int16(), st.integers(-(2**15), 2**15 - 1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -42,12 +43,16 @@ class Kept(Generic[T]):
         each: int = 256,
         most: int = 8192,
         busy: Callable[[T], bool] = lambda _: False,
+        within: Callable[[T], float] = lambda _: math.inf,
         end: Callable[[T], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`what` it keeps, for people. `end` is called for what is not wanted any more."""
+        """`what` it keeps, for people. `within`: seconds for one value, where those are fewer.
+
+        `end` is called for what is not wanted any more.
+        """
         self.what, self.seconds, self.each, self.most = what, seconds, each, most
-        self._busy, self._end, self._clock = busy, end, clock
+        self._busy, self._within, self._end, self._clock = busy, within, end, clock
         self._entries: dict[bytes, _Entry[T]] = {}
         self._lock = threading.Lock()
 
@@ -83,7 +88,7 @@ class Kept(Generic[T]):
         if found is not None:
             return found
         raise NotFoundError(
-            f"this {self.what} is not known: it has ended, or was not used for {_span(self.seconds)}",
+            f"this {self.what} is not known: it has ended, or was not used for too long",
             fix="begin it anew",
         )
 
@@ -119,8 +124,12 @@ class Kept(Generic[T]):
         self._finish(gone)
 
     def _expired(self) -> list[_Entry[T]]:
-        before = self._clock() - self.seconds
-        idle = [h for h, e in self._entries.items() if e.used < before and not self._busy(e.value)]
+        now = self._clock()
+        idle = [
+            handle
+            for handle, e in self._entries.items()
+            if now - e.used > min(self.seconds, self._within(e.value)) and not self._busy(e.value)
+        ]
         return [self._entries.pop(handle) for handle in idle]
 
     def _surplus(self, owner: Principal) -> list[_Entry[T]]:
@@ -138,7 +147,3 @@ class Kept(Generic[T]):
     def _finish(self, gone: Iterable[_Entry[T]]) -> None:
         for entry in gone:
             self._end(entry.value)
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"  # noqa: PLR2004

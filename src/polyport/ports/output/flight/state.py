@@ -36,6 +36,7 @@ def _transactions() -> Kept[Talk]:
         each=32,
         most=1_024,
         busy=lambda t: t.reading > 0,
+        within=lambda t: t.session.idle,
         end=Talk.close,
     )
 

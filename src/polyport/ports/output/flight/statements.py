@@ -6,11 +6,9 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from polyport.errors import ConfigurationError, NotFoundError, PolyportError, QueryError
-from polyport.model import LATEST
 from polyport.ports.counted import counting
 from polyport.ports.output.flight.errors import told
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from polyport.access.sql import Answer, Described, Session
-    from polyport.model import Ref
     from polyport.ports.output import OutputContext
     from polyport.ports.output.flight.calls import Caller
 
@@ -132,11 +129,6 @@ def talk(contexts: Mapping[str, OutputContext], caller: Caller) -> Talk:
         context, mesh = chosen(contexts, caller.product), False
     else:
         context, mesh = next(iter(contexts.values())), len(contexts) > 1
-    if mesh and not _everywhere(caller.snapshot):
-        raise QueryError(
-            f"it is not said which product the snapshot {caller.snapshot!r} is of",
-            fix="choose one: the header polyport-product, or the session option schema; or ask as of a time",
-        )
     if context.sql is None:
         raise ConfigurationError("this node takes no SQL")
     opened = context.sql(caller.principal, caller.snapshot, purpose=caller.purpose, mesh=mesh)
@@ -154,17 +146,6 @@ def chosen(contexts: Mapping[str, OutputContext], product: str) -> OutputContext
             f"no product {product!r} has a Flight port here", fix="GetDbSchemas lists them"
         )
     return contexts[product]
-
-
-def _everywhere(ref: Ref) -> bool:
-    """Whether it means the same in every product."""
-    if ref == LATEST:
-        return True
-    try:
-        datetime.fromisoformat(ref)
-    except ValueError:
-        return False
-    return not ref.isdigit()
 
 
 def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> Statement:

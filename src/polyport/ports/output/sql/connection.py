@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -75,12 +77,28 @@ class Connection:
         """
         self._greet()
         while not self._ended:
-            kind, body = self.transport.message()
+            kind, body = self._next()
             if kind == b"X":
                 self.transport.flush()
                 return
             self._handle(kind, body)
         self._fatal("57P01", "terminating connection due to administrator command")
+
+    def _next(self) -> tuple[bytes, bytes]:
+        """The client's next message; within a transaction it is not waited for any longer than that may rest."""
+        if self.held.status == IDLE or self.held.session.idle == math.inf:
+            return self.transport.message()
+        self.transport.deadline = time.monotonic() + self.held.session.idle
+        try:
+            return self.transport.message()
+        except TimeoutError:
+            raise fatal(
+                "25P03",
+                "terminating connection due to idle-in-transaction timeout",
+                "limits.sql.idle",
+            ) from None
+        finally:
+            self.transport.trust()
 
     def _greet(self) -> None:
         send = self.transport.send

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from polyport.errors import NotFoundError
+from polyport.errors import NotFoundError, QueryError
 from polyport.model import LATEST
 from polyport.ports.output.sql import commands as asked
 from polyport.ports.output.sql import parameters, types
@@ -271,7 +271,7 @@ class Conversation:
         if name == "snapshot":
             try:
                 self.session.at(value or LATEST)
-            except NotFoundError as error:
+            except (NotFoundError, QueryError) as error:
                 raise StateError("22023", error.message, fix=error.fix) from None
         elif self.status != IDLE:
             raise StateError(
