@@ -116,9 +116,9 @@ class Server:
             connection.cancel(shutdown=True)
         for transport in opened:
             transport.shut()
+        self.catalogue.close()  # before: connections may be waiting for it
         for thread in (*self._threads, *opened.values()):
             thread.join()
-        self.catalogue.close()
 
     def _accept(self) -> None:
         while not self._ended.is_set():

@@ -62,7 +62,8 @@ class PostgresCatalogue:
         try:
             return PostgresSession(self._servers, database, user, sees)
         except (OSError, BackendError):
-            _log.exception("the catalogue of PostgreSQL could not be started")
+            if not self._servers.closed:
+                _log.exception("the catalogue of PostgreSQL could not be started")
             return self._instead.open(database, user, sees)
 
     def close(self) -> None:
@@ -141,7 +142,8 @@ class PostgresSession:
             yield from answers(self._connected())
             done = True
         except (OSError, BackendError):
-            _log.exception("the catalogue's PostgreSQL failed")
+            if not self._servers.closed:
+                _log.exception("the catalogue's PostgreSQL failed")
             yield _GONE
         finally:
             if not done:
