@@ -54,9 +54,11 @@ class BuiltInCatalogue:
 
     note = f"no PostgreSQL: a small built-in catalogue ({INSTALL} for the whole)"
 
-    def open(self, database: str, user: str, sees: Sequence[Table]) -> CatalogueSession:
+    def open(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> CatalogueSession:
         """A conversation over what `user` sees."""
-        return BuiltInSession(database, user, sees)
+        return BuiltInSession(database, user, sees, databases)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -82,14 +84,16 @@ class _Statement:
 class BuiltInSession:
     """One connection's conversation with the small catalogue."""
 
-    def __init__(self, database: str, user: str, sees: Sequence[Table]) -> None:
+    def __init__(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> None:
         self._database, self._user, self._sees = database, user, sees
         self._datasets = frozenset(t.name for t in sees)
         schemas = list(dict.fromkeys(t.product for t in sees))
         self._schema = database if database in schemas else (schemas or ["public"])[0]
         self._settings = Settings(user, ", ".join([*schemas, "public"]))
         self.parameters: Mapping[str, str] = self._settings.reported()
-        self._tables = filled(database, user, sees, self._functions())
+        self._tables = filled((database, *databases), user, sees, self._functions())
         self._tables.set_progress_handler(self._step, 1000)
         self._steps = 0
         self._handlers: Mapping[bytes, Callable[[bytes], Iterator[Message]]] = {

@@ -103,7 +103,9 @@ class Servers:
         error = self._made.exception() if self._made.done() else None
         return str(error) if error else ""
 
-    def take(self, database: str, user: str, sees: Sequence[Table]) -> Server:
+    def take(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> Server:
         """The server of `user` for what it sees, ready; to be given back.
 
         Raises:
@@ -114,7 +116,7 @@ class Servers:
             raise ConnectionResetError("the catalogues are closed")
         self._made.result(_START * 2)
         database, role = ddl.database_name(database), ddl.role_name(user)
-        statements = list(ddl.statements(database, role, sees))
+        statements = list(ddl.statements(database, role, sees, databases))
         key = sha256("\n".join((user, *statements)).encode()).hexdigest()
         with self._lock:
             self._tidy()

@@ -25,7 +25,7 @@ _DEFAULTS = {
     "lock_timeout": "0", "max_identifier_length": "63", "max_index_keys": "32",
     "idle_in_transaction_session_timeout": "0", "row_security": "on", "server_encoding": "UTF8",
     "server_version": VERSION, "server_version_num": "150000", "standard_conforming_strings": "on",
-    "statement_timeout": "30s", "TimeZone": "UTC", "transaction_isolation": "repeatable read",
+    "statement_timeout": "0", "TimeZone": "UTC", "transaction_isolation": "repeatable read",
     "transaction_read_only": "on", "ssl": "off", "default_tablespace": "", "lc_collate": "C", "lc_ctype": "C",
 }  # fmt: skip
 SHOWN = {"timezone": "TimeZone", "transactionisolationlevel": "transaction_isolation"}

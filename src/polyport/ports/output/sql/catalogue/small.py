@@ -47,6 +47,8 @@ _SHORT = {
 }  # fmt: skip
 _USER = 16384
 """The first OID of what is not PostgreSQL's own."""
+_OTHERS = 9000
+"""Before the OIDs of the databases that one is not connected to."""
 _PUBLIC, _CATALOGUE, _INFORMATION = 2200, 11, 13000
 _DEFINITIONS = {
     "pg_namespace": "oid nspname:name nspowner:oid nspacl:text",
@@ -93,9 +95,9 @@ COLUMNS: Mapping[str, int] = {
 
 
 def filled(
-    database: str, user: str, sees: Sequence[Table], functions: Mapping[str, Function]
+    databases: Sequence[str], user: str, sees: Sequence[Table], functions: Mapping[str, Function]
 ) -> sqlite3.Connection:
-    """The catalogue of what a user sees, in SQLite."""
+    """The catalogue of what a user sees, in SQLite; the first of `databases` is the one connected to."""
     made = sqlite3.connect(":memory:", check_same_thread=False)
     for name, function in functions.items():
         made.create_function(name, -1, function)
@@ -104,7 +106,7 @@ def filled(
             f'"{c}" {"text" if t in {TEXT, NAME, CHAR} else "integer"}' for c, t in columns.items()
         )
         made.execute(f'create table "{relation}" ({listed})')
-    for relation, row in _rows(database, user, sees):
+    for relation, row in _rows(databases, user, sees):
         names = ", ".join(f'"{name}"' for name in row)
         marks = ", ".join("?" * len(row))
         made.execute(f'insert into "{relation}" ({names}) values ({marks})', tuple(row.values()))
@@ -113,12 +115,14 @@ def filled(
 
 
 def _rows(
-    database: str, user: str, sees: Sequence[Table]
+    databases: Sequence[str], user: str, sees: Sequence[Table]
 ) -> Iterator[tuple[str, dict[str, object]]]:
     schemas = dict.fromkeys((*(t.product for t in sees), "public"))
     numbers = {name: _USER + at for at, name in enumerate(schemas)} | {"public": _PUBLIC}
     numbers |= {"pg_catalog": _CATALOGUE, "information_schema": _INFORMATION}
-    yield "pg_database", _database(database)
+    database = databases[0]
+    for at, name in enumerate(dict.fromkeys(databases)):
+        yield "pg_database", _database(name, 5 if at == 0 else _OTHERS + at)
     yield "pg_roles", {"rolname": user, "rolsuper": 0, "rolcanlogin": 1, "oid": _USER - 1}
     for name, number in numbers.items():
         yield "pg_namespace", {"oid": number, "nspname": name, "nspowner": 10}
@@ -135,9 +139,9 @@ def _rows(
         yield from _table(table, database, _USER + 1000 + at, numbers[table.product])
 
 
-def _database(name: str) -> dict[str, object]:
+def _database(name: str, oid: int) -> dict[str, object]:
     return {
-        "oid": 5, "datname": name, "datdba": 10, "encoding": 6, "datistemplate": 0, "datallowconn": 1,
+        "oid": oid, "datname": name, "datdba": 10, "encoding": 6, "datistemplate": 0, "datallowconn": 1,
     }  # fmt: skip
 
 
