@@ -39,6 +39,11 @@ class Majors:
         return self.newest.get(name) or self.each.get(name)
 
     @property
+    def only(self) -> str:
+        """The product, where there is one alone; else empty."""
+        return next(iter(self.newest)) if len(self.newest) == 1 else ""
+
+    @property
     def listed(self) -> Mapping[str, OutputContext]:
         """Each port once, by its shortest name: products in order, each followed by its older majors, newest first."""
         older = sorted(

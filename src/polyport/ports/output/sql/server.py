@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from polyport.errors import ConfigurationError, PolyportError
+from polyport.errors import ConfigurationError, PolyportError, RetiredError
 from polyport.ports.output.sql import scram
 from polyport.ports.output.sql.connection import Connection
 from polyport.ports.output.sql.login import Doorkeeper, RefusedError, fatal
@@ -262,7 +262,8 @@ def _last_words(transport: Transport, words: Said) -> None:
 
 def _fatal(problem: PolyportError) -> Said:
     found = said(problem)
-    state = "3D000" if found.message.startswith("database ") else found.state
+    gone = found.message.startswith("database ") or isinstance(problem, RetiredError)
+    state = "3D000" if gone else found.state
     return Said(state, found.message, found.hint, found.detail, severity="FATAL")
 
 

@@ -14,6 +14,7 @@ from polyport.errors import (
     NotFoundError,
     PolyportError,
     QueryError,
+    RetiredError,
     SizeError,
 )
 from polyport.ports.output.sql.messages import ProtocolError, Said
@@ -26,6 +27,7 @@ _CLASSES: Final[Sequence[tuple[type[PolyportError], str]]] = (
     (AuthenticationError, "28000"),
     (AccessError, "42501"),
     (NotFoundError, "42P01"),
+    (RetiredError, "57P04"),
     (LimitError, "53400"),
     (SizeError, "54000"),
     (MissingExtraError, "0A000"),
