@@ -156,7 +156,7 @@ def _describe_portal(client: Connection, portal: Portal) -> None:
     if portal.prepared.relayed and portal.found is not None:
         client.transport.send(message(*portal.found.shown))
         return
-    cursor = _of_catalogue(client, portal.prepared)
+    cursor = portal.found or _of_catalogue(client, portal.prepared)
     if cursor is not None:
         client.transport.send(message(*cursor.columns(portal.formats)))
         return

@@ -18,10 +18,13 @@ from polyport.errors import (
     SizeError,
 )
 from polyport.ports.output.sql.messages import ProtocolError, Said
+from polyport.ports.output.sql.scanner import tokens
+from polyport.ports.output.sql.wording import worded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NAMES: Final = ("word", "name")
 _CLASSES: Final[Sequence[tuple[type[PolyportError], str]]] = (
     (CancelledError, "57014"),
     (AuthenticationError, "28000"),
@@ -66,7 +69,19 @@ def said(error: PolyportError | ProtocolError, sql: str = "", *, moved: int = 0)
     position = 0
     if isinstance(error, QueryError) and error.line and sql:
         position = moved + _position(sql, error.line, error.column)
-    return Said(state(error), error.message, hint=error.fix, detail=error.where, position=position)
+    elif isinstance(error, NotFoundError | AccessError) and sql:
+        position = moved + _named(sql, error) if _named(sql, error) else 0
+    message, detail, hint = worded(error.message, error.where, error.fix)
+    return Said(state(error), message, hint=hint, detail=detail, position=position)
+
+
+def _named(sql: str, error: PolyportError) -> int:
+    """Where the statement names what the error is of, from 1; 0: nowhere."""
+    quoted = re.findall(r"'([^']+)'", error.message)
+    meant = {name.lower() for name in quoted}
+    return next(
+        (t.start + 1 for t in tokens(sql) if t.kind in _NAMES and t.value.lower() in meant), 0
+    )
 
 
 def state(error: PolyportError) -> str:

@@ -204,7 +204,11 @@ def _refused_call(said: Sequence[Token]) -> Ruling | None:
     for call in calls(said):
         name = call.parts[-1]
         if FORBIDDEN.fullmatch(name) and name not in _HARMLESS:
-            return _refuse("42501", f"permission denied for function {name}")
+            return _refuse(
+                "42501",
+                f"permission denied for function {name}",
+                "consumers call no function that waits, writes or looks at the machine",
+            )
         if name == "set_config":
             ruling = _set_config(call.arguments)
             if ruling.refusal:
