@@ -279,24 +279,23 @@ def server(request, folder):
             made.close()
 
 
-@pytest.fixture(scope="module", params=[psycopg.Cursor, ClientCursor], ids=["extended", "simple"])
+@pytest.fixture(scope="module", params=[True, False], ids=["extended", "simple"])
 def connection(request, server):
     made, small = server
     with psycopg.connect(
-        host="127.0.0.1", port=made.port, user="owner", dbname="cinema", autocommit=True,
-        cursor_factory=request.param,
+        host="127.0.0.1", port=made.port, user="owner", dbname="cinema", autocommit=True
     ) as connected:  # fmt: skip
-        yield connected, small
+        yield connected, small, request.param
 
 
 @pytest.mark.parametrize("said", CASES)
 def test_what_tools_say_is_answered(connection, said):
-    connected, small = connection
+    connected, small, extended = connection
     expected = said.small if small and said.small is not ... else said.answer
     several = ";" in said.sql.strip().rstrip(";")
     cursor = ClientCursor(connected) if several else connected.cursor()
     try:
-        cursor.execute(said.sql)
+        cursor.execute(said.sql, prepare=extended and not several)
     except psycopg.Error as error:
         assert error.sqlstate == expected, error
         if expected == REFUSED and small and said.small is REFUSED:

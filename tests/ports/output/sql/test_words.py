@@ -11,6 +11,10 @@ from tests.ports.output.sql.test_clients import program
 from polyport.access import keys
 from polyport.model import Principal
 
+WRONG = """\
+FATAL:  password authentication failed for user "ann"
+HINT:  the user is the principal's id, the password its API key or token
+"""
 READ_ONLY = "HINT:  SELECT, or COPY ... TO STDOUT"
 MISTAKES = {
     "SELECT * FROM film": """
@@ -92,7 +96,7 @@ MISTAKES = {
         HINT:  did you mean "title"?""",
     "SET polyport.snapshot = '99'": """
         ERROR:  product 'cinema' has no snapshot '99'
-        HINT:  there are latest, 1, 2""",
+        HINT:  there are latest, 2, 1""",
     "SET polyport.colour = 'red'": """
         ERROR:  unrecognized configuration parameter "polyport.colour"
         HINT:  polyport.snapshot, polyport.purpose, polyport.role""",
@@ -156,8 +160,7 @@ def test_what_one_may_not_read_is_told_with_what_helps(served):
         ),
         (
             {"user": "ann", "password": "wrong"},
-            'FATAL:  password authentication failed for user "ann"\n'
-            "HINT:  the user is the principal's id, the password its API key or token\n",
+            WRONG,
         ),
     ],
 )
@@ -178,9 +181,25 @@ def test_who_is_not_let_in_is_told_why(served, given, words):
         ("SELECT count(*), title FROM films", "42803", "ERROR"), ("EXPLAIN SELECT 1", "0A000", "ERROR"),
     ],
 )  # fmt: skip
-def test_states_are_those_of_postgresql(served, sql, state, severity):
+@pytest.mark.parametrize("prepare", [False, True])
+def test_states_are_those_of_postgresql(served, sql, state, severity, prepare):
     with psycopg.connect(served.dsn(), autocommit=True) as connection:
         with pytest.raises(psycopg.Error) as caught:
-            connection.execute(sql)
+            connection.execute(sql, prepare=prepare)
         assert (caught.value.sqlstate, caught.value.diag.severity_nonlocalized) == (state, severity)
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_the_place_is_told_by_both_protocols(served, prepare):
+    with psycopg.connect(served.dsn(), autocommit=True) as connection:
+        for sql in (
+            "  SELECT titel FROM films",
+            "/* é */ SELECT titel FROM films",
+            "SELECT *\nFROM film",
+        ):
+            with pytest.raises(psycopg.Error) as caught:
+                connection.execute(sql, prepare=prepare)
+            assert caught.value.diag.statement_position == str(
+                sql.index("titel" if "titel" in sql else "film") + 1
+            )

@@ -59,6 +59,8 @@ class Connection:
         """Seconds that a statement may take, by `statement_timeout`; 0: as long as the product lets it."""
         self.skipping = False
         """Whether messages of the extended protocol are skipped, after an error."""
+        self.asking: tuple[str, int] = ("", 0)
+        """The statement that a message of the extended protocol is of, and where it begins in what was sent."""
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -126,7 +128,7 @@ class Connection:
     def _guarded(
         self, kind: bytes, body: bytes, handle: Callable[[Connection, Body], None]
     ) -> None:
-        self.running = True
+        self.running, self.asking = True, ("", 0)
         try:
             if kind in (b"Q", b"P", b"E"):
                 self.held.check()
@@ -136,7 +138,8 @@ class Connection:
         except (PolyportError, ProtocolError) as error:
             if isinstance(error, ProtocolError) and error.state == "08P01":
                 raise
-            self._fail(kind, said(error))
+            sql, start = self.asking
+            self._fail(kind, said(error, sql, moved=start))
         except (OSError, RefusedError):
             raise
         except Exception:

@@ -29,7 +29,9 @@ def parse(client: Connection, body: Body) -> None:
     held = client.held
     name, sql, oids = body.text(), body.text(), body.oids()
     body.end()
+    client.asking = sql, 0
     prepared = held.parse(sql, oids)
+    _asking(client, prepared)
     held.allow(prepared)
     if not name:
         held.prepared.pop("", None)
@@ -38,6 +40,12 @@ def parse(client: Connection, body: Body) -> None:
         return
     held.keep(name, prepared)
     client.transport.send(message(b"1"))
+
+
+def _asking(client: Connection, prepared: Prepared) -> None:
+    """From here on errors are of `prepared`."""
+    if prepared.statement is not None:
+        client.asking = prepared.statement.sql, prepared.statement.start
 
 
 def _question(
@@ -69,6 +77,7 @@ def bind(client: Connection, body: Body) -> None:
             raise StateError("42P03", f'cursor "{name}" already exists')
     elif old := held.portals.pop("", None):
         old.close()
+    _asking(client, prepared)
     if prepared.relayed:
         held.allow(prepared)
         _bind_relayed(client, name, prepared, body)
@@ -114,6 +123,7 @@ def _portal(client: Connection, name: str) -> Portal:
     found = client.held.portals.get(name)
     if found is None:
         raise StateError("34000", f'portal "{name}" does not exist')
+    _asking(client, found.prepared)
     return found
 
 
@@ -130,6 +140,7 @@ def describe(client: Connection, body: Body) -> None:
 
 
 def _describe_statement(client: Connection, prepared: Prepared) -> None:
+    _asking(client, prepared)
     if prepared.relayed:
         _relayed(client, prepared, _question(client, prepared).described())
         return
