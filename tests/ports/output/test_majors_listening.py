@@ -155,6 +155,9 @@ def test_the_catalogue_lists_majors(connect, products):
         mesh,
         "SELECT schemaname, tablename FROM pg_tables WHERE schemaname !~ '^(pg_|inf)' ORDER BY 1",
     ) == [("films", "films"), ("films@1", "movie"), ("more", "films"), ("more@1", "movie")]
+    assert rows(
+        mesh, "SELECT bool_and(has_database_privilege(datname, 'CONNECT')) FROM pg_database"
+    ) == [(True,)]
     old, _ = connect("films@1")
     assert rows(old, "SELECT current_database(), current_schema()") == [("films@1", "films@1")]
     assert rows(old, "SELECT obj_description('\"films@1\"'::regnamespace, 'pg_namespace')") == [

@@ -218,15 +218,38 @@ def test_statement_timeout_ends_a_statement(served, set_by):
             connection.execute(says[set_by])
         with pytest.raises(psycopg.errors.QueryCanceled, match="due to statement timeout"):
             connection.execute(SLOW)
-        assert rows(connection, "SELECT count(*) FROM films") == [(5000,)]
-        with connection.transaction(force_rollback=True):
-            with pytest.raises(psycopg.errors.QueryCanceled), connection.transaction():
-                connection.execute(SLOW)
-            assert rows(connection, "SELECT count(*) FROM people") == [(2,)]
-        connection.execute(
-            "RESET statement_timeout" if set_by != "options" else "SET statement_timeout = 0"
-        )
+        with pytest.raises(psycopg.errors.QueryCanceled), connection.transaction():
+            connection.execute(SLOW)
+        connection.execute("SET statement_timeout = 0")
         assert rows(connection, "SHOW statement_timeout") == [("0",)]
+        assert rows(connection, "SELECT count(*) FROM films") == [(5000,)]
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_what_is_set_locally_ends_with_its_transaction(served, prepare):
+    with psycopg.connect(served.dsn(), autocommit=True) as connection:
+
+        def say(sql):
+            return connection.execute(sql, prepare=prepare)
+
+        before = say("SHOW search_path").fetchone()
+        say("BEGIN")
+        say("SET LOCAL statement_timeout = '300ms'")
+        say("SET LOCAL statement_timeout = '400ms'")
+        say("SET LOCAL TIME ZONE 'Europe/Warsaw'")
+        say("SET LOCAL search_path TO public")
+        assert say("SHOW statement_timeout").fetchone() == ("400ms",)
+        assert str(connection.info.timezone) == "Europe/Warsaw"
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            say(SLOW)
+        say("ROLLBACK")
+        assert say("SHOW statement_timeout").fetchone() == ("0",)
+        assert say("SHOW search_path").fetchone() == before
+        assert str(connection.info.timezone) == "UTC"
+        told = []
+        connection.add_notice_handler(lambda said: told.append(said.sqlstate))
+        say("SET LOCAL statement_timeout = '1s'")
+        assert told == (["25P01"] if find() else [])
 
 
 @pytest.mark.parametrize(

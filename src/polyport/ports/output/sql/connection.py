@@ -218,7 +218,8 @@ class Connection:
         self.held.allow(prepared)
         if self.held.relays(prepared) and prepared.statement is not None:
             given = prepared.statement
-            self.relay_all(self.held.relayed.simple(given.sql), moved=given.start)
+            sql = self.held.asked_of_catalogue(given)
+            self.relay_all(self.held.relayed.simple(sql), moved=given.start)
             self.settled(prepared)
             return
         with self.counted(prepared) as send, self.deadline():
@@ -250,7 +251,8 @@ class Connection:
         words = [token.value.lower() for token in tokens]
         if words == ["reset", "all"]:
             self.held.reset()
-        self.changed(words)
+        self.changed(_SETTERS if self.held.restored else words)
+        self.held.restored = False
 
     def changed(self, words: Iterable[str]) -> None:
         """Learn how long statements may take, where one with these words may have changed it."""

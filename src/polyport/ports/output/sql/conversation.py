@@ -9,7 +9,10 @@ from polyport.model import LATEST
 from polyport.ports.output.sql import commands as asked
 from polyport.ports.output.sql import parameters, types
 from polyport.ports.output.sql.blocks import IDLE, Block, bounded
+from polyport.ports.output.sql.catalogue.ddl import literal
+from polyport.ports.output.sql.catalogue.settings import assigned
 from polyport.ports.output.sql.login import SETTINGS, as_whom
+from polyport.ports.output.sql.messages import decoded
 from polyport.ports.output.sql.portal import Column, Portal, Prepared, Rows, columns
 from polyport.ports.output.sql.scanner import split
 from polyport.ports.output.sql.statements import command
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from polyport.ports.output.sql.doors import Doors
     from polyport.ports.output.sql.login import Login
     from polyport.ports.output.sql.messages import Said
+    from polyport.ports.output.sql.scanner import Statement
 
 
 class Conversation:
@@ -48,6 +52,9 @@ class Conversation:
         self.notices: list[Said] = []
         self.told: list[Message] = []
         """What the catalogue said besides its answers."""
+        self.restored = False
+        """Whether settings of the catalogue were set back by the last statement."""
+        self._local: dict[str, str] = {}
         self._ending: set[str] = set()
         self._known = login.still()
         self.session: Session = self._opened(self.settings)
@@ -218,6 +225,23 @@ class Conversation:
         self.session.end()
         self.block.end()
         self.drop_portals()
+        for name, before in self._local.items():
+            back = f"SELECT set_config({literal(name)}, {literal(before)}, false)"
+            self.told += [told for told in self.relayed.simple(back) if told[0] == b"S"]
+            self.restored = True
+        self._local.clear()
+
+    def asked_of_catalogue(self, statement: Statement) -> str:
+        """What the catalogue is asked by `statement`. It has no transaction: SET LOCAL is SET, `end` sets it back."""
+        if [t.text for t in statement.tokens[:2]] != ["set", "local"] or self.block.status == IDLE:
+            return statement.sql
+        name = assigned(statement.sql)[0].lower()
+        if name and name not in self._local:
+            for kind, body in self.relayed.simple(f"SHOW {name}"):
+                if kind == b"D":
+                    self._local[name] = decoded(body[6:])
+        word = statement.tokens[1]
+        return statement.sql[: word.start] + " " * len("local") + statement.sql[word.end :]
 
     # Settings of ours
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from polyport.ports.output.sql import answering
@@ -93,6 +94,8 @@ def bind(client: Connection, body: Body) -> None:
 def _bind_relayed(client: Connection, name: str, prepared: Prepared, body: Body) -> None:
     """The catalogue looks at the values, and tells of the columns; it keeps no portal."""
     question = _question(client, prepared, body.rest())
+    if prepared.statement is not None:
+        question = replace(question, sql=client.held.asked_of_catalogue(prepared.statement))
     found = Found(question, client.held.told.append)
 
     def answers() -> Iterator[Message]:

@@ -95,7 +95,8 @@ def statements(
     for schema in schemas:
         yield f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {identifier(role)}"
         yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {identifier(schema)} TO {identifier(role)}"
-    yield f"GRANT CONNECT ON DATABASE {identifier(database)} TO {identifier(role)}"
+    for name in (database, *others):
+        yield f"GRANT CONNECT ON DATABASE {identifier(name)} TO {identifier(role)}"
     yield from _settings(role, database, schemas)
 
 
