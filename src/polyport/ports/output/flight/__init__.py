@@ -44,7 +44,8 @@ class FlightPort:
 
     def client_line(self, base_url: str, dataset: str) -> str:
         """A command that reads the first rows of `dataset` with ADBC."""
-        sql = f"SELECT * FROM {quote(self.context.product.id)}.{quote(dataset)} LIMIT 3"
+        schema = called(self.context.product, self.context.spec)
+        sql = f"SELECT * FROM {quote(schema)}.{quote(dataset)} LIMIT 3"
         lines = (
             "import adbc_driver_flightsql.dbapi as flight",
             f"cursor = flight.connect({base_url!r}).cursor()",
