@@ -21,7 +21,8 @@ from polyport.access import Policy, View
 from polyport.descriptor.types import Role, RoleSettings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.walled import stream
-from polyport.engine.walled.pool import Named, Universe, Walls, Workers
+from polyport.engine.walled.pool import Workers
+from polyport.engine.walled.universe import Named, Universe, Walls
 from polyport.errors import AccessError, QueryError
 from polyport.expression import parse
 from polyport.model import OWNER, Dataset, Principal, Snapshot

@@ -26,10 +26,11 @@ def client_lines(
     outputs = product.ports()
     served = [port for port in outputs if isinstance(port, Served)]
     found = _client_lines(product, served, base_url, first)
+    names = [p.context.spec.name for p in outputs if isinstance(p, Listening)]
     for port in outputs:
         at = (addresses or {}).get(port.context.spec.type)
         if isinstance(port, Listening) and at:
-            found[port.context.spec.name] = port.client_line(at, _first(port, first))
+            found[_label(port.context.spec, names)] = port.client_line(at, _first(port, first))
     return found
 
 

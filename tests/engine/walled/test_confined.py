@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from polyport.engine.walled import confined, pool, standing, stream
-from polyport.engine.walled.pool import Named, Universe, Walls, Workers
+from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.protocol import Silent
+from polyport.engine.walled.universe import Named, Universe, Walls
 from polyport.model import Files, Relation
 
 VERSION = confined.landlock() if sys.platform == "linux" else 0

@@ -57,6 +57,10 @@ class Reach(Protocol):
         """The ids of all products with such a port."""
         ...
 
+    def majors(self) -> Mapping[str, str]:
+        """Names like `films@1`, each of one major of such a port, and what to ask for instead of the product's id."""
+        ...
+
     def teller(self, product: str) -> Teller:
         """What is told of the product in the schema `polyport`."""
         ...
@@ -244,7 +248,8 @@ class Names:
         """The product that a table's schema means; without one, the session's own, or the only one that has it."""
         known = self.reach.products()
         if schema and schema.lower() != "public":
-            found = _one("product", schema, known)
+            names = {**self.reach.majors(), **{p: p for p in known}}
+            found = names.get(_one("product", schema, names), "")
             if found:
                 return found
             near = get_close_matches(schema, known, 1)

@@ -92,7 +92,7 @@ class _Reached:
 
     def newest(self, product: str, ref: Ref) -> str:
         kept, _ = self._at(product)
-        return kept.store.snapshot(product, ref).content_id
+        return kept.store.snapshot(kept.spec.id, ref).content_id
 
     def asked(self, product: str) -> None:
         count(self._at(product)[0], self.principal)
@@ -101,19 +101,33 @@ class _Reached:
         around = self.door.around()
         return [name for name, kept in around.items() if self._port(kept)]
 
+    def majors(self) -> Mapping[str, str]:
+        around = self.door.around()
+        return {
+            f"{name}@{port.major}": name if port == self._port(kept) else f"{name}@{port.major}"
+            for name, kept in around.items()
+            for port in self._ports(kept)
+        }
+
     def teller(self, product: str) -> Teller:
-        kept, _ = self._at(product)
+        kept, port = self._at(product)
         return Teller(
             kept.spec,
-            lambda: kept.store.history(product),
-            lambda snapshot: kept.ledger.report(product, snapshot),
+            lambda: kept.store.history(kept.spec.id),
+            lambda snapshot: kept.ledger.report(kept.spec.id, snapshot),
+            kept.spec.promised(port),
         )
 
     def _at(self, product: str) -> tuple[Openable, Port]:
         if product == self.door.home.spec.id:
             return self.door.home, self.door.spec
-        kept = self.door.around().get(product)
+        around = self.door.around()
+        name, _, major = product.rpartition("@")
+        kept = around.get(product)
         spec = self._port(kept) if kept is not None else None
+        if kept is None and name in around:
+            kept = around[name]
+            spec = next((p for p in self._ports(kept) if str(p.major) == major), None)
         if kept is None or spec is None:
             raise NotFoundError(
                 f"{product!r} has no port of the type {self.door.spec.type!r}",
@@ -125,8 +139,11 @@ class _Reached:
         """The newest port of the product that is of the same type."""
         if kept.spec.id == self.door.home.spec.id:
             return self.door.spec
-        found = [p for p in kept.spec.outputs if p.type == self.door.spec.type]
-        return max(found, key=lambda port: port.major, default=None)
+        return max(self._ports(kept), key=lambda port: port.major, default=None)
+
+    def _ports(self, kept: Openable) -> list[Port]:
+        """The ports of the product that are of the same type: its majors."""
+        return [p for p in kept.spec.outputs if p.type == self.door.spec.type]
 
 
 def walls(settings: Settings) -> Walls:

@@ -14,10 +14,10 @@ from polyport.errors import NotFoundError
 from polyport.model import Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from polyport.access.view import View
-    from polyport.descriptor.types import DataProduct
+    from polyport.descriptor.types import DataProduct, SchemaObject
     from polyport.model import QualityReport, Snapshot
 
 SCHEMA = "polyport"
@@ -84,6 +84,8 @@ class Teller:
     snapshots: Callable[[], Sequence[Snapshot]]
     report: Callable[[str], QualityReport | None]
     """The quality report that let a snapshot (its id) through."""
+    promised: Mapping[str, SchemaObject]
+    """The datasets of the port, as they are promised."""
 
     def table(self, name: str, view: View) -> pa.Table:
         """The rows of `name`, one of `TABLES`, as `view` may know them.
@@ -112,7 +114,7 @@ class Teller:
 
     def _datasets(self, view: View) -> Iterable[dict[str, Any]]:
         for name in view.datasets:
-            promised = self.spec.objects.get(name)
+            promised = self.promised.get(name)
             shown = set(view.schema(name).names)
             key = view.dataset(name).key
             yield {
@@ -126,7 +128,7 @@ class Teller:
 
     def _columns(self, view: View) -> Iterable[dict[str, Any]]:
         for name in view.datasets:
-            promised = self.spec.objects.get(name)
+            promised = self.promised.get(name)
             known = {p.name: p for p in promised.properties} if promised else {}
             masked = view.masked(name)
             for position, column in enumerate(view.schema(name).names, 1):

@@ -174,6 +174,58 @@ def test_tls_and_what_is_bound_to_it(folder, certificate):
                 assert fields(answer[1])["C"] == "28000"
 
 
+def test_tls_from_the_first_byte(folder, certificate):
+    if psycopg.pq.version() < 170000:
+        pytest.skip("libpq 17 is the first that speaks TLS from the first byte")
+    with listening(folder, certificate) as (server, product):
+        _, text = keys.create(product.control, ANALYST, by="owner")
+        for more in (
+            {"sslmode": "require"},
+            {"sslmode": "require", "channel_binding": "require"},
+            {"sslmode": "verify-full", "sslrootcert": certificate, "channel_binding": "require"},
+        ):
+            with psycopg.connect(dsn(server, text, sslnegotiation="direct", **more)) as client:
+                assert client.pgconn.ssl_in_use
+                assert client.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(dsn(server, "pp_wrong", sslnegotiation="direct", sslmode="require"))
+        with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+            psycopg.connect(
+                dsn(
+                    server,
+                    text,
+                    sslnegotiation="direct",
+                    sslmode="verify-full",
+                    sslrootcert="system",
+                )
+            )
+    with listening(folder) as (server, _), pytest.raises(psycopg.OperationalError):
+        psycopg.connect(
+            dsn(server, text, sslnegotiation="direct", sslmode="require", connect_timeout=30)
+        )
+
+
+@pytest.mark.parametrize("protocols", [["postgresql"], ["h2", "postgresql"], ["http/1.1"], []])
+def test_tls_from_the_first_byte_is_only_for_who_means_us(folder, certificate, protocols):
+    context = ssl.create_default_context(cafile=certificate)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    with listening(folder, certificate, local_owner=True) as (server, _), Wire(server.port) as wire:
+        wire.source.close()
+        with context.wrap_socket(wire.socket, server_hostname="localhost") as secure:
+            wire.socket, wire.source = secure, secure.makefile("rb")
+            meant = "postgresql" in protocols
+            assert secure.selected_alpn_protocol() == ("postgresql" if meant else None)
+            if meant:
+                wire.send(startup(user="owner", database="cinema"))
+                assert kinds(wire.until()).endswith("KZ")
+                assert kinds(wire.query("SELECT 1")) == "TDCZ"
+            else:
+                said = fields(wire.until()[-1][1])
+                assert (said["S"], said["C"]) == ("FATAL", "08P01")
+                assert "ALPN" in said["M"]
+
+
 def test_what_is_sent_before_tls_is_not_taken_for_what_is_in_it(folder, certificate):
     with listening(folder, certificate) as (server, _), Wire(server.port) as wire:
         wire.send(struct.pack("!ii", 8, 80877103), startup(user="owner"))

@@ -11,6 +11,7 @@ from pyarrow import ArrowException
 from polyport.access.identity import LOOPBACK
 from polyport.errors import ConfigurationError, MissingExtraError
 from polyport.expression import quote
+from polyport.ports.output.majors import Majors, called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,11 +40,12 @@ class FlightPort:
             ConfigurationError: The address or TLS cannot be used.
             MissingExtraError: This build of pyarrow has no Flight.
         """
-        return FlightListener(_started(_served(ports), at))
+        return FlightListener(_started(Majors.of([port.context for port in ports]), at))
 
     def client_line(self, base_url: str, dataset: str) -> str:
         """A command that reads the first rows of `dataset` with ADBC."""
-        sql = f"SELECT * FROM {quote(self.context.product.id)}.{quote(dataset)} LIMIT 3"
+        schema = called(self.context.product, self.context.spec)
+        sql = f"SELECT * FROM {quote(schema)}.{quote(dataset)} LIMIT 3"
         lines = (
             "import adbc_driver_flightsql.dbapi as flight",
             f"cursor = flight.connect({base_url!r}).cursor()",
@@ -80,7 +82,7 @@ class FlightPort:
         }
 
     def _opening(self, base_url: str) -> list[str]:
-        options = {PRODUCT: self.context.product.id}
+        options = {PRODUCT: called(self.context.product, self.context.spec)}
         return [
             "import adbc_driver_flightsql.dbapi as flight",
             f"connection = flight.connect({base_url!r}, {options!r}, autocommit=True)",
@@ -114,15 +116,7 @@ class FlightListener:
         self._server.close()
 
 
-def _served(ports: Sequence[FlightPort]) -> Mapping[str, OutputContext]:
-    """Product -> its port: of several majors, the newest."""
-    found: dict[str, OutputContext] = {}
-    for port in sorted(ports, key=lambda p: p.context.spec.major):
-        found[port.context.product.id] = port.context
-    return found
-
-
-def _started(contexts: Mapping[str, OutputContext], at: Endpoint) -> FlightSqlServer:
+def _started(majors: Majors, at: Endpoint) -> FlightSqlServer:
     try:
         from polyport.ports.output.flight.server import FlightSqlServer  # noqa: PLC0415 - heavy
     except ImportError as error:
@@ -141,7 +135,9 @@ def _started(contexts: Mapping[str, OutputContext], at: Endpoint) -> FlightSqlSe
     named = f"[{host}]" if ":" in host else host
     location = f"{'grpc+tls' if certificates else 'grpc'}://{named}:{at.port}"
     try:
-        return FlightSqlServer(State(at.mesh, contexts, Door(at.identity)), location, certificates)
+        return FlightSqlServer(
+            State(at.mesh, majors, Door(at.identity, majors)), location, certificates
+        )
     except (OSError, ArrowException) as error:
         raise ConfigurationError(
             f"{named}:{at.port} cannot be used for Flight: {_said(error)}",

@@ -124,7 +124,7 @@ def _with(state: State, caller: Caller, options: Options, option: m.SessionOptio
         case "polyport.purpose":
             return replace(options, purpose=text)
         case "schema":
-            if text and text not in state.contexts:
+            if text and state.majors.find(text) is None:
                 raise _CannotError(BAD_VALUE)
             return replace(options, product=text)
         case "catalog":
@@ -136,9 +136,9 @@ def _with(state: State, caller: Caller, options: Options, option: m.SessionOptio
 
 def _at(state: State, caller: Caller, options: Options) -> Options:
     """`options`, where there is that snapshot of the product that they name."""
-    product = options.product or (next(iter(state.contexts)) if len(state.contexts) == 1 else "")
+    product = options.product or state.majors.only
     if options.snapshot and product:
-        context = chosen(state.contexts, product)
+        context = chosen(state.majors, product)
         try:
             context.open(caller.principal, options.snapshot, purpose=options.purpose).close()
         except NotFoundError:
@@ -150,7 +150,7 @@ def _get_options(state: State, caller: Caller, body: bytes) -> bytes:
     m.GetSessionOptionsRequest.parse(body)
     named = {
         CATALOG: state.mesh,
-        SCHEMA: caller.product or (next(iter(state.contexts)) if len(state.contexts) == 1 else ""),
+        SCHEMA: caller.product or state.majors.only,
         SNAPSHOT: caller.snapshot,
         PURPOSE: caller.purpose,
     }

@@ -6,6 +6,8 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from pyarrow import flight
@@ -15,12 +17,15 @@ from polyport.errors import AccessError, AuthenticationError
 from polyport.model import LATEST, OWNER
 from polyport.ports.output.flight.errors import telling
 from polyport.ports.output.flight.kept import Kept
+from polyport.ports.output.majors import ending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     from polyport.access.identity import Identity
     from polyport.model import Principal, Ref
+    from polyport.ports.output.majors import Majors
 
 COOKIE = "arrow_flight_session_id"
 IDLE = 8 * 3600
@@ -59,6 +64,7 @@ class Door:
 
     identity: Identity | None
     """None: only the owner can call."""
+    majors: Majors
     logins: Kept[str] = field(
         default_factory=lambda: Kept("login", seconds=IDLE, each=256, most=65_536)
     )
@@ -89,7 +95,22 @@ class Door:
             once(headers, "polyport-purpose") or options.purpose,
             once(headers, "polyport-snapshot") or options.snapshot or LATEST,
         )
-        return caller, reply
+        return caller, {**reply, **self._ending(caller.product)}
+
+    def _ending(self, product: str) -> Mapping[str, str]:
+        """Headers that say that the port which was chosen is deprecated, as those of HTTP do (RFC 9745, RFC 8594)."""
+        context = self.majors.find(product or self.majors.only)
+        found = None if context is None else ending(context)
+        if found is None:
+            return {}
+        told = {"polyport-notice": f"{found.message}: {found.fix}"}
+        if found.since:
+            told["deprecation"] = f"@{int(_midnight(found.since).timestamp())}"
+        if found.sunset:
+            told["sunset"] = format_datetime(_midnight(found.sunset), usegmt=True)
+        if found.successor:
+            told["polyport-successor"] = found.successor
+        return {name: value.encode("ascii", "replace").decode() for name, value in told.items()}
 
     def _known(self, given: str | None) -> tuple[Principal, str, dict[str, str]]:
         """The principal, the token of its login (empty: it has none), and the headers of the answer."""
@@ -143,6 +164,10 @@ class Handshake(flight.ServerAuthHandler):  # type: ignore[misc]
     def is_valid(self, token: bytes) -> bytes:  # noqa: ARG002
         """Callers are known by their headers."""
         return b""
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def once(headers: Mapping[str, Sequence[Any]], name: str) -> str | None:

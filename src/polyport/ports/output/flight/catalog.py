@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from polyport.errors import NotFoundError
+from polyport.errors import NotFoundError, RetiredError
 from polyport.model import LATEST
 from polyport.ports.output.flight import messages as m
 from polyport.ports.output.flight import sql_info, types
+from polyport.ports.output.majors import ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from polyport.ports.output import OutputContext
     from polyport.ports.output.flight.calls import Caller
     from polyport.ports.output.flight.protobuf import Message
+    from polyport.ports.output.majors import Ending
 
 TABLE = "TABLE"
 NO_ACTION = 3
@@ -36,6 +38,8 @@ class Shown:
     name: str
     schema: pa.Schema
     promised: SchemaObject | None
+    ending: Ending | None = None
+    """That the port is deprecated, where it is."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -50,6 +54,7 @@ class Catalog:
 
     mesh: str
     contexts: Mapping[str, OutputContext]
+    """By the names of their schemas: products, and their older majors as `films@1`."""
 
     def answer(self, caller: Caller, asked: Message) -> pa.Table:
         """The answer to one of `COMMANDS`."""
@@ -64,19 +69,19 @@ class Catalog:
         """The datasets that the caller sees, of all products or of one."""
         for name in sorted(self.contexts):
             if product is None or name == product:
-                yield from _of(self.contexts[name], caller)
+                yield from _of(name, self.contexts[name], caller)
 
 
-def _of(context: OutputContext, caller: Caller) -> Iterator[Shown]:
-    product = context.product.id
+def _of(product: str, context: OutputContext, caller: Caller) -> Iterator[Shown]:
     ref = caller.snapshot if caller.product == product else LATEST
     try:
         view = context.open(caller.principal, ref, purpose=caller.purpose)
-    except NotFoundError:
-        return  # nothing is published yet, or not as of then
+    except (NotFoundError, RetiredError):
+        return  # nothing is published yet, or not as of then; or it is not served any more
     with view:
         for name in sorted(view.datasets):
-            yield Shown(product, name, view.schema(name), context.objects.get(name))
+            promised = context.objects.get(name)
+            yield Shown(product, name, view.schema(name), promised, ending(context))
 
 
 def _of_mesh(catalog: Catalog, asked: str | None) -> bool:
@@ -134,6 +139,8 @@ def _told(catalog: Catalog, shown: Shown) -> bytes:
         for field in shown.schema
     ]
     about = shown.promised.description if shown.promised else ""
+    if shown.ending is not None:
+        about = f"{about}\n{shown.ending.message}: {shown.ending.fix}".strip()
     whole = pa.schema(fields, {"ARROW:FLIGHT:SQL:REMARKS": about} if about else None)
     return bytes(whole.serialize())
 

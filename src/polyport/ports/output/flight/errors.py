@@ -17,6 +17,7 @@ from polyport.errors import (
     NotFoundError,
     PolyportError,
     QueryError,
+    RetiredError,
     SizeError,
 )
 
@@ -87,6 +88,7 @@ _KINDS: tuple[tuple[type[PolyportError], Callable[[str], Exception]], ...] = (
     (AccessError, Unauthorized),
     (LimitError, Unavailable),
     (NotFoundError, NotFound),
+    (RetiredError, NotFound),
     (NoUpdateError, Unimplemented),
     (QueryError, InvalidArgument),
     (SizeError, InvalidArgument),

@@ -45,7 +45,7 @@ class FlightSqlServer(flight.FlightServerBase):  # type: ignore[misc]
         self, state: State, location: str, certificates: list[tuple[bytes, bytes]] | None = None
     ) -> None:
         self.state = state
-        self.told = catalog.Catalog(state.mesh, state.contexts)
+        self.told = catalog.Catalog(state.mesh, state.majors.listed)
         self.watch = Watch([state.sweep])
         try:
             super().__init__(

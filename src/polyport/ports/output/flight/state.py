@@ -9,10 +9,8 @@ from polyport.ports.output.flight.kept import IDLE, Kept
 from polyport.ports.output.flight.statements import Prepared, Statement, Talk, talk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from polyport.ports.output import OutputContext
     from polyport.ports.output.flight.calls import Caller, Door
+    from polyport.ports.output.majors import Majors
 
 WAIT = 60
 """Seconds that an answer waits to be read."""
@@ -46,8 +44,7 @@ class State:
     """What the calls share."""
 
     mesh: str
-    contexts: Mapping[str, OutputContext]
-    """Product -> its port."""
+    majors: Majors
     door: Door
     statements: Kept[Statement] = field(default_factory=_statements)
     prepared: Kept[Prepared] = field(
@@ -63,7 +60,7 @@ class State:
         """
         if transaction:
             return self.transactions.get(caller.principal, transaction)
-        return talk(self.contexts, caller)
+        return talk(self.majors, caller)
 
     def close(self) -> None:
         """End all that is open."""

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from polyport.errors import ConfigurationError, NotFoundError, PolyportError, QueryError
@@ -13,13 +14,14 @@ from polyport.ports.counted import counting
 from polyport.ports.output.flight.errors import told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
     from polyport.access.sql import Answer, Described, Session
     from polyport.ports.output import OutputContext
     from polyport.ports.output.flight.calls import Caller
+    from polyport.ports.output.majors import Majors
 
 PIECE = 4 * 1024 * 1024
 """Bytes of one message: clients in Go take no more than 16 MiB."""
@@ -118,34 +120,38 @@ class Prepared:
     """How many it takes."""
 
 
-def talk(contexts: Mapping[str, OutputContext], caller: Caller) -> Talk:
+def talk(majors: Majors, caller: Caller) -> Talk:
     """A session of `caller` with the product that it chose; with the only one; or with all of them.
 
     Raises:
         NotFoundError: There is no such product with a Flight port, or no such snapshot.
+        RetiredError: That major of the port is not served any more.
         QueryError: It is not said which product the snapshot is of.
     """
     if caller.product:
-        context, mesh = chosen(contexts, caller.product), False
+        context, mesh = chosen(majors, caller.product), False
     else:
-        context, mesh = next(iter(contexts.values())), len(contexts) > 1
+        context, mesh = next(iter(majors.newest.values())), len(majors.newest) > 1
     if context.sql is None:
         raise ConfigurationError("this node takes no SQL")
     opened = context.sql(caller.principal, caller.snapshot, purpose=caller.purpose, mesh=mesh)
     return Talk(opened, context)
 
 
-def chosen(contexts: Mapping[str, OutputContext], product: str) -> OutputContext:
-    """The port of `product`.
+def chosen(majors: Majors, product: str) -> OutputContext:
+    """The port of `product`, or of its major: `films@1`.
 
     Raises:
         NotFoundError: It has none.
     """
-    if product not in contexts:
+    found = majors.find(product)
+    if found is None:
+        near = get_close_matches(product, majors.listed, 1)
         raise NotFoundError(
-            f"no product {product!r} has a Flight port here", fix="GetDbSchemas lists them"
+            f"no product {product!r} has a Flight port here",
+            fix=f"did you mean {near[0]!r}?" if near else "GetDbSchemas lists them",
         )
-    return contexts[product]
+    return found
 
 
 def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> Statement:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from polyport.expression import quote as identifier
 from polyport.model import OWNER
+from polyport.ports.output.majors import called
 from polyport.ports.output.sql.catalogue import catalogue
 from polyport.ports.output.sql.doors import Doors
 from polyport.ports.output.sql.server import Server
@@ -65,7 +66,8 @@ class SqlPort:
         }
 
     def _address(self, base_url: str) -> str:
-        """With the owner as user, where none is named, and the product as database."""
+        """With the owner as user, where none is named, and the product as database: an older major, `films@1`."""
         scheme, _, host = base_url.partition("://")
         user = "" if "@" in host else f"{OWNER.id}@"
-        return f"{scheme}://{user}{host}/{quote(self.context.product.id, safe='')}"
+        database = called(self.context.product, self.context.spec)
+        return f"{scheme}://{user}{host}/{quote(database, safe='@')}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from polyport.ports.output.sql.conversation import Conversation
     from polyport.ports.output.sql.portal import Portal, Rows
+    from polyport.ports.output.sql.relaying import Found
     from polyport.ports.output.sql.transport import Buffer
 
 Send: TypeAlias = "Callable[[Buffer], None]"
@@ -83,6 +84,9 @@ class _Answering:
 
     def _fetched(self, given: asked.Fetch) -> None:
         cursor = self.held.portals[given.name]
+        if cursor.found is not None:
+            self._of_catalogue(cursor.found, self.portal.formats or cursor.formats, given)
+            return
         found = self.held.cursor(given.name)
         before = found.taken
         if given.move:
@@ -95,6 +99,13 @@ class _Answering:
             self.send(described(found.columns, formats))
         self._send(found, formats, given.count)
         self.send(complete(f"FETCH {found.taken - before}"))
+
+    def _of_catalogue(self, found: Found, formats: Sequence[int], given: asked.Fetch) -> None:
+        shown = message(*found.columns(formats))
+        some = found.take(formats, given.count)
+        if not given.move:
+            self.send((shown if self.describe else b"") + b"".join(some))
+        self.send(complete(f"{'MOVE' if given.move else 'FETCH'} {len(some)}"))
 
     def _copied(self, given: asked.Copy, found: Rows) -> None:
         kinds = [column.kind for column in found.columns]

@@ -1,4 +1,4 @@
-"""The protocol of one connection: simple and extended queries, in messages."""
+"""The protocol of one connection: greeting, settings, errors, and simple queries."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import logging
 import math
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from polyport.errors import AuthenticationError, PolyportError
 from polyport.ports.counted import counting
-from polyport.ports.output.sql import answering, messages
-from polyport.ports.output.sql import commands as asked
-from polyport.ports.output.sql.commands import ALL
-from polyport.ports.output.sql.conversation import IDLE, Conversation
-from polyport.ports.output.sql.decode import value
+from polyport.ports.output.sql import answering, extended, messages, relaying
+from polyport.ports.output.sql.conversation import Conversation
+from polyport.ports.output.sql.deadlines import seconds, within
 from polyport.ports.output.sql.login import RefusedError, fatal
-from polyport.ports.output.sql.messages import Body, ProtocolError, Said, message
-from polyport.ports.output.sql.portal import Portal, Prepared, described, spread
+from polyport.ports.output.sql.messages import Body, ProtocolError, Said, decoded, message
+from polyport.ports.output.sql.performing import perform
+from polyport.ports.output.sql.portal import Prepared
+from polyport.ports.output.sql.relaying import RelayedError
 from polyport.ports.output.sql.scanner import split
 from polyport.ports.output.sql.statements import command
-from polyport.ports.output.sql.states import StateError, said
+from polyport.ports.output.sql.states import said
 from polyport.ports.output.sql.texts import known_zone
+from polyport.ports.output.sql.transactions import IDLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
-    from polyport.ports.output.sql.catalogue import Catalogue
+    from polyport.ports.output.sql.catalogue import Catalogue, Message
     from polyport.ports.output.sql.doors import Doors
     from polyport.ports.output.sql.login import Login
     from polyport.ports.output.sql.scanner import Statement
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("polyport.sql")
 _EXTENDED: Final = b"PBDECH"
+_SETTERS: Final = frozenset({"set", "reset", "discard", "set_config"})
+"""Words of statements that may change a setting."""
 
 
 class Connection:
@@ -53,7 +57,12 @@ class Connection:
         self.running = False
         """Whether a statement is."""
         self.zone = "UTC"
-        self._skipping = False
+        self.limit = 0.0
+        """Seconds that a statement may take, by `statement_timeout`; 0: as long as the product lets it."""
+        self.skipping = False
+        """Whether messages of the extended protocol are skipped, after an error."""
+        self.asking: tuple[str, int] = ("", 0)
+        """The statement that a message of the extended protocol is of, and where it begins in what was sent."""
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -86,7 +95,7 @@ class Connection:
 
     def _next(self) -> tuple[bytes, bytes]:
         """The client's next message; within a transaction it is not waited for any longer than that may rest."""
-        if self.held.status == IDLE or self.held.session.idle == math.inf:
+        if self.held.block.status == IDLE or self.held.session.idle == math.inf:
             return self.transport.message()
         self.transport.deadline = time.monotonic() + self.held.session.idle
         try:
@@ -108,9 +117,11 @@ class Connection:
             send(messages.parameter(name, shown))
         for name, shown in self.held.login.others.items():
             self._startup_setting(name, shown)
+        self.changed(_SETTERS)
+        self.notices()
         number, secret = self.secret
         send(message(b"K", number.to_bytes(4, "big") + secret))
-        self._ready()
+        self.ready()
 
     def _startup_setting(self, name: str, shown: str) -> None:
         """What a client sets as it comes: as if it said SET; what cannot be set is left out."""
@@ -122,20 +133,20 @@ class Connection:
             return
         for kind, body in self.held.relayed.simple(sql):
             if kind == b"S":
-                self._relay(kind, body)
+                self.relay((kind, body))
 
     def _handle(self, kind: bytes, body: bytes) -> None:
         """Answer one message; an error of the consumer's is told, and skips what belongs together."""
-        handle = _HANDLERS.get(kind)
+        handle = _HANDLERS.get(kind) or extended.HANDLERS.get(kind)
         if handle is None:
             raise ProtocolError(f"invalid frontend message type {kind[0]}")
-        if not (self._skipping and kind in _EXTENDED):
+        if not (self.skipping and kind in _EXTENDED):
             self._guarded(kind, body, handle)
 
     def _guarded(
         self, kind: bytes, body: bytes, handle: Callable[[Connection, Body], None]
     ) -> None:
-        self.running = True
+        self.running, self.asking = True, ("", 0)
         try:
             if kind in (b"Q", b"P", b"E"):
                 self.held.check()
@@ -145,7 +156,8 @@ class Connection:
         except (PolyportError, ProtocolError) as error:
             if isinstance(error, ProtocolError) and error.state == "08P01":
                 raise
-            self._fail(kind, said(error))
+            sql, start = self.asking
+            self._fail(kind, said(error, sql, moved=start))
         except (OSError, RefusedError):
             raise
         except Exception:
@@ -159,21 +171,31 @@ class Connection:
 
     def _fail(self, kind: bytes, words: Said) -> None:
         self._failed(words)
-        self._skipping = kind in _EXTENDED
+        self.skipping = kind in _EXTENDED
         if kind == b"Q":
-            self._ready()
+            self.ready()
 
     def _failed(self, words: Said) -> None:
-        self.held.fail()
+        self.held.block.fail()
         self.transport.send(messages.error(words))
 
-    def _ready(self) -> None:
-        self.transport.send(messages.ready(self.held.status))
+    def ready(self) -> None:
+        """Tell that the next statement may come."""
+        self.transport.send(messages.ready(self.held.block.status))
 
-    def _notices(self) -> None:
-        for each in self.held.notices:
-            self.transport.send(messages.notice(each))
+    def notices(self) -> None:
+        """Tell what there is to be told besides answers."""
+        for words in self.held.notices:
+            self.transport.send(messages.notice(words))
         self.held.notices.clear()
+        for told in self.held.told:
+            if told[0] in (b"S", b"N"):
+                self.relay(told)
+        self.held.told.clear()
+
+    def deadline(self) -> AbstractContextManager[None]:
+        """What runs in it is cancelled when `statement_timeout` is over."""
+        return within(self.limit, self.held.session.cancel)
 
     def query(self, body: Body) -> None:
         """Simple query: all statements of a text, until one fails."""
@@ -187,42 +209,45 @@ class Connection:
         try:
             self._together(found)
         finally:
-            if self.held.status == IDLE:
+            if self.held.block.status == IDLE:
                 self.held.drop_portals()
-        self._ready()
+        self.ready()
 
     def _together(self, found: list[Statement]) -> None:
         """Statements of one text: where there are several, they are one transaction if they do not say otherwise."""
-        implicit = len(found) > 1 and self.held.status == IDLE
+        implicit = len(found) > 1 and self.held.block.status == IDLE
         if implicit:
             self.held.session.begin()
         try:
             for statement in found:
                 try:
                     self._simple(Prepared(statement, command(statement)))
-                except _RelayedError:
+                except RelayedError:
                     return
                 except PolyportError as error:
                     words = said(error, statement.sql, moved=statement.start)
                     self._failed(words)
                     return
         finally:
-            if implicit and self.held.status == IDLE:
+            if implicit and self.held.block.status == IDLE:
                 self.held.session.end()
 
     def _simple(self, prepared: Prepared) -> None:
+        self.held.allow(prepared)
         if self.held.relays(prepared) and prepared.statement is not None:
-            self.held.allow(prepared)
-            self._reset(prepared)
-            self._relay_all(self.held.relayed.simple(prepared.statement.sql))
+            given = prepared.statement
+            sql = self.held.asked_of_catalogue(given)
+            self.relay_all(self.held.relayed.simple(sql), moved=given.start)
+            self.settled(prepared)
             return
-        with self._counted(prepared) as send:
-            portal = self.held.perform(prepared)
-            self._notices()
+        with self.counted(prepared) as send, self.deadline():
+            portal = perform(self.held, prepared)
+            self.notices()
             answering.answer(self.held, portal, send, zone=self.zone, describe=True)
+        self.settled(prepared)
 
     @contextmanager
-    def _counted(self, prepared: Prepared) -> Iterator[answering.Send]:
+    def counted(self, prepared: Prepared) -> Iterator[answering.Send]:
         """Record what is answered in here as a request to each port that it concerns; what to send by."""
         with ExitStack() as stack:
             principal = self.held.principal.id
@@ -238,21 +263,41 @@ class Connection:
 
             yield send
 
-    def _reset(self, prepared: Prepared) -> None:
+    def settled(self, prepared: Prepared) -> None:
+        """A statement is done: if it changed settings, they hold from here on."""
         tokens = prepared.statement.tokens if prepared.statement else ()
-        if [token.text for token in tokens] == ["reset", "all"]:
+        words = [token.value.lower() for token in tokens]
+        if words == ["reset", "all"]:
             self.held.reset()
+        self.changed(_SETTERS if self.held.restored else words)
+        self.held.restored = False
 
-    def _relay_all(self, answers: Iterable[tuple[bytes, bytes]]) -> None:
+    def changed(self, words: Iterable[str]) -> None:
+        """Learn how long statements may take, where one with these words may have changed it."""
+        if _SETTERS.isdisjoint(words):
+            return
+        for kind, body in self.held.relayed.simple("SHOW statement_timeout"):
+            if kind == b"D":
+                self.limit = seconds(decoded(body[6:]))
+
+    def relay_all(self, answers: Iterable[Message], *, moved: int = 0) -> None:
+        """Pass on what the catalogue answers; `moved`: where the statement begins in what was sent.
+
+        Raises:
+            RelayedError: It refused, which was passed on, too.
+        """
         failed = False
-        for kind, body in answers:
+        for told in answers:
+            kind, body = told
             failed |= kind == b"E"
-            self._relay(kind, body)
+            self.relay((kind, relaying.moved(body, moved)) if kind == b"E" and moved else told)
         if failed:
-            self.held.fail()
-            raise _RelayedError
+            self.held.block.fail()
+            raise RelayedError
 
-    def _relay(self, kind: bytes, body: bytes) -> None:
+    def relay(self, told: Message) -> None:
+        """Pass on one message."""
+        kind, body = told
         if kind == b"Z":
             return
         if kind == b"S":
@@ -264,182 +309,5 @@ class Connection:
         if name.lower() == "timezone":
             self.zone = shown if known_zone(shown) else "UTC"
 
-    def parse(self, body: Body) -> None:
-        """Parse."""
-        name, sql, oids = body.text(), body.text(), body.oids()
-        body.end()
-        prepared = self.held.parse(sql, oids)
-        self.held.allow(prepared)
-        if not name:
-            self.held.prepared.pop("", None)
-        if self.held.relays(prepared):
-            prepared.command = asked.Ignored("relayed")
-            self._relay_extended(b"P", body)
-            self.held.keep(name, prepared)
-            return
-        self.held.keep(name, prepared)
-        self.transport.send(message(b"1"))
 
-    def _relay_extended(self, kind: bytes, body: Body) -> None:
-        try:
-            self._relay_all(self.held.relayed.extended([(kind, body.whole)]))
-        except _RelayedError:
-            self._skipping = True
-
-    def bind(self, body: Body) -> None:
-        """Bind: a portal of a statement and its values."""
-        name, prepared = body.text(), self._prepared(body.text())
-        if name:
-            if name in self.held.portals:
-                raise StateError("42P03", f'cursor "{name}" already exists')
-        elif old := self.held.portals.pop("", None):
-            old.close()
-        if _is_relayed(prepared):
-            self.held.portals[name] = Portal(prepared)
-            self._relay_extended(b"B", body)
-            return
-        forms, raw, results = body.int16s(), body.values(), body.int16s()
-        body.end()
-        self.held.allow(prepared)
-        self.held.portals[name] = Portal(prepared, self._values(prepared, forms, raw), results)
-        self.transport.send(message(b"2"))
-
-    def _values(
-        self, prepared: Prepared, forms: tuple[int, ...], raw: list[bytes | None]
-    ) -> list[Any]:
-        oids = self.held.oids(prepared)
-        if len(raw) != len(oids):
-            raise StateError(
-                "08P01",
-                f"bind message supplies {len(raw)} parameters, but the statement requires {len(oids)}",
-            )
-        if len(forms) not in (0, 1, len(raw)):
-            raise StateError("08P01", f"bind message has {len(forms)} parameter formats")
-        spreads = forms if len(forms) == len(raw) else (forms[0] if forms else 0,) * len(raw)
-        return [value(v, oid, form) for v, oid, form in zip(raw, oids, spreads, strict=True)]
-
-    def _prepared(self, name: str) -> Prepared:
-        found = self.held.prepared.get(name)
-        if found is None:
-            raise StateError("26000", f'prepared statement "{name}" does not exist')
-        return found
-
-    def _portal(self, name: str) -> Portal:
-        found = self.held.portals.get(name)
-        if found is None:
-            raise StateError("34000", f'portal "{name}" does not exist')
-        return found
-
-    def describe(self, body: Body) -> None:
-        """Describe of a statement or a portal."""
-        kind, name = body.take(1), body.text()
-        body.end()
-        if kind == b"S":
-            self._describe_statement(self._prepared(name), body)
-        elif kind == b"P":
-            self._describe_portal(self._portal(name), body)
-        else:
-            raise ProtocolError(f"invalid DESCRIBE message subtype {kind[0]}")
-
-    def _describe_statement(self, prepared: Prepared, body: Body) -> None:
-        if _is_relayed(prepared):
-            self._relay_extended(b"D", body)
-            return
-        oids = self.held.oids(prepared)
-        told = len(oids).to_bytes(2, "big") + b"".join(o.to_bytes(4, "big") for o in oids)
-        shown = self.held.describe(prepared)
-        self.transport.send(message(b"t", told))
-        self._columns(shown, ())
-
-    def _describe_portal(self, portal: Portal, body: Body) -> None:
-        if _is_relayed(portal.prepared):
-            self._relay_extended(b"D", body)
-            return
-        if portal.rows is None and isinstance(portal.prepared.command, asked.Select):
-            self._perform(
-                portal
-            )  # its rows are asked for next: to describe them before would be to ask twice
-        if portal.rows is not None:
-            self._columns(None if portal.copy else portal.rows.columns, portal.formats)
-            return
-        self._columns(self.held.describe(portal.prepared), portal.formats)
-
-    def _columns(self, shown: Any, formats: Sequence[int]) -> None:
-        if shown is None:
-            self.transport.send(message(b"n"))
-        else:
-            self.transport.send(described(shown, spread(formats, len(shown))))
-
-    def _perform(self, portal: Portal) -> None:
-        done = self.held.perform(portal.prepared, portal.values)
-        self._notices()
-        portal.prepared, portal.values = done.prepared, done.values
-        portal.rows, portal.tag, portal.copy = done.rows, done.tag, done.copy
-
-    def execute(self, body: Body) -> None:
-        """Execute: rows of a portal, or whatever it does."""
-        name, most = body.text(), body.int32()
-        body.end()
-        portal = self._portal(name)
-        if _is_relayed(portal.prepared):
-            self._relay_extended(b"E", body)
-            return
-        if portal.rows is None and portal.tag:
-            raise StateError("55000", f'portal "{name}" cannot be run')
-        wanted = most if most > 0 else ALL
-        with self._counted(portal.prepared) as send:
-            if portal.rows is None:
-                self._perform(portal)
-            answering.answer(self.held, portal, send, zone=self.zone, most=wanted)
-
-    def close(self, body: Body) -> None:
-        """Close of a statement or a portal."""
-        kind, name = body.take(1), body.text()
-        body.end()
-        found: Prepared | None = None
-        if kind == b"S":
-            found = self.held.prepared.pop(name, None)
-        elif kind == b"P":
-            portal = self.held.portals.pop(name, None)
-            if portal is not None:
-                portal.close()
-                found = portal.prepared
-        else:
-            raise ProtocolError(f"invalid CLOSE message subtype {kind[0]}")
-        if found is not None and _is_relayed(found):
-            self._relay_extended(b"C", body)
-        else:
-            self.transport.send(message(b"3"))
-
-    def flush(self, body: Body) -> None:
-        """Flush."""
-        body.end()
-        self.transport.flush()
-
-    def sync(self, body: Body) -> None:
-        """Sync: errors skip to here, and portals outside of a transaction end here."""
-        body.end()
-        self._skipping = False
-        if self.held.status == IDLE:
-            self.held.drop_portals()
-        self._ready()
-
-
-class _RelayedError(Exception):
-    """The catalogue refused."""
-
-
-def _is_relayed(prepared: Prepared) -> bool:
-    return prepared.command == asked.Ignored("relayed")
-
-
-_HANDLERS: Final[dict[bytes, Callable[[Connection, Body], None]]] = {
-    b"Q": Connection.query,
-    b"P": Connection.parse,
-    b"B": Connection.bind,
-    b"D": Connection.describe,
-    b"E": Connection.execute,
-    b"C": Connection.close,
-    b"H": Connection.flush,
-    b"S": Connection.sync,
-}
+_HANDLERS: Final[dict[bytes, Callable[[Connection, Body], None]]] = {b"Q": Connection.query}

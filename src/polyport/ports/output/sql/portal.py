@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from polyport.ports.output.sql import rows
 from polyport.ports.output.sql.commands import ALL, Command, Copy, Select
 from polyport.ports.output.sql.messages import row_description
+from polyport.ports.output.sql.relaying import NO_VALUES
 from polyport.ports.output.sql.states import StateError
 from polyport.ports.output.sql.types import PgType, pg_type
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from polyport.access.sql import Answer, Described
+    from polyport.ports.output.sql.relaying import Found
     from polyport.ports.output.sql.scanner import Statement
 
 
@@ -114,6 +116,8 @@ class Prepared:
     """Of the parameters, all known."""
     told: Described | None = None
     """What it gives, once that was asked for."""
+    relayed: bool = False
+    """Whether the catalogue has prepared it, and answers it."""
 
     @property
     def query(self) -> str:
@@ -139,6 +143,10 @@ class Portal:
     hold: bool = False
     """Whether it outlives its transaction."""
     copy: Copy | None = None
+    raw: bytes = NO_VALUES
+    """`values` as they came."""
+    found: Found | None = None
+    """The rows of the catalogue, where it is one over that."""
 
     def close(self) -> None:
         """Let go of its rows."""

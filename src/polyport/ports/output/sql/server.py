@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from polyport.errors import ConfigurationError, PolyportError
+from polyport.errors import ConfigurationError, PolyportError, RetiredError
 from polyport.ports.output.sql import scram
 from polyport.ports.output.sql.connection import Connection
 from polyport.ports.output.sql.login import Doorkeeper, RefusedError, fatal
@@ -46,6 +46,7 @@ STRANGERS: Final = 100
 LOGIN_SECONDS: Final = 20.0
 _WATCH_SECONDS: Final = 0.2
 _VERSION_BYTES: Final = 4
+_ALPN: Final = "postgresql"
 _PROTOCOL: Final = 3 << 16
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
@@ -116,9 +117,9 @@ class Server:
             connection.cancel(shutdown=True)
         for transport in opened:
             transport.shut()
+        self.catalogue.close()  # before: connections may be waiting for it
         for thread in (*self._threads, *opened.values()):
             thread.join()
-        self.catalogue.close()
 
     def _accept(self) -> None:
         while not self._ended.is_set():
@@ -198,6 +199,14 @@ class Server:
         """The parameters of the startup message; None where the client wanted something else, and got it."""
         if self.tls and transport.first_byte() == DIRECT_TLS:
             transport.encrypt(self.tls)
+            if (
+                transport.protocol != _ALPN
+            ):  # what is meant for another protocol is not taken for ours
+                raise fatal(
+                    "08P01",
+                    "received direct SSL connection request without ALPN protocol negotiation extension",
+                    f"ALPN {_ALPN!r}, as libpq sends it from version 17 on",
+                )
         while True:
             size = int.from_bytes(transport.exactly(4), "big") - 4
             if not _VERSION_BYTES <= size <= STARTUP_LIMIT:
@@ -262,7 +271,8 @@ def _last_words(transport: Transport, words: Said) -> None:
 
 def _fatal(problem: PolyportError) -> Said:
     found = said(problem)
-    state = "3D000" if found.message.startswith("database ") else found.state
+    gone = found.message.startswith("database ") or isinstance(problem, RetiredError)
+    state = "3D000" if gone else found.state
     return Said(state, found.message, found.hint, found.detail, severity="FATAL")
 
 
@@ -282,7 +292,7 @@ def _tls(at: Endpoint) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["postgresql"])
+    context.set_alpn_protocols([_ALPN])
     try:
         context.load_cert_chain(at.certificate, at.certificate_key)
     except (OSError, ssl.SSLError) as problem:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _WRITES: Final = frozenset((
     "insert", "update", "delete", "merge", "truncate", "create", "drop", "alter", "grant", "revoke", "comment",
     "vacuum", "analyze", "reindex", "cluster", "lock", "refresh", "import", "security", "call", "do", "notify",
-    "checkpoint", "attach", "detach", "install", "load", "pragma", "export",
+    "checkpoint", "explain", "attach", "detach", "install", "load", "pragma", "export",
 ))  # fmt: skip
 
 

@@ -14,18 +14,23 @@ from polyport.errors import (
     NotFoundError,
     PolyportError,
     QueryError,
+    RetiredError,
     SizeError,
 )
 from polyport.ports.output.sql.messages import ProtocolError, Said
+from polyport.ports.output.sql.scanner import tokens
+from polyport.ports.output.sql.wording import worded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_NAMES: Final = ("word", "name")
 _CLASSES: Final[Sequence[tuple[type[PolyportError], str]]] = (
     (CancelledError, "57014"),
     (AuthenticationError, "28000"),
     (AccessError, "42501"),
     (NotFoundError, "42P01"),
+    (RetiredError, "57P04"),
     (LimitError, "53400"),
     (SizeError, "54000"),
     (MissingExtraError, "0A000"),
@@ -41,7 +46,10 @@ _MESSAGES: Final = tuple(
         (r"division by zero|divide by zero", "22012"),
         (r"out of range|overflow", "22003"),
         (r"could not convert|conversion error|invalid input|cannot be cast|malformed", "22P02"),
-        (r"column .*(not found|does not exist)|referenced column|unknown column", "42703"),
+        (
+            r"column .*(not found|does not exist)|referenced column|unknown column|column .* cannot be referenced",
+            "42703",
+        ),
         (r"ambiguous", "42702"),
         (r"must appear in the group by|group by clause", "42803"),
         (r"function .*(does not exist|not found|not let in|may not)|no function matches", "42883"),
@@ -61,7 +69,19 @@ def said(error: PolyportError | ProtocolError, sql: str = "", *, moved: int = 0)
     position = 0
     if isinstance(error, QueryError) and error.line and sql:
         position = moved + _position(sql, error.line, error.column)
-    return Said(state(error), error.message, hint=error.fix, detail=error.where, position=position)
+    elif isinstance(error, NotFoundError | AccessError) and sql:
+        position = moved + _named(sql, error) if _named(sql, error) else 0
+    message, detail, hint = worded(error.message, error.where, error.fix)
+    return Said(state(error), message, hint=hint, detail=detail, position=position)
+
+
+def _named(sql: str, error: PolyportError) -> int:
+    """Where the statement names what the error is of, from 1; 0: nowhere."""
+    quoted = re.findall(r"'([^']+)'", error.message)
+    meant = {name.lower() for name in quoted}
+    return next(
+        (t.start + 1 for t in tokens(sql) if t.kind in _NAMES and t.value.lower() in meant), 0
+    )
 
 
 def state(error: PolyportError) -> str:

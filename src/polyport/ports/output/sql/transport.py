@@ -65,6 +65,13 @@ class Transport:
         """Whether it speaks TLS."""
         return isinstance(self.socket, ssl.SSLSocket)
 
+    @property
+    def protocol(self) -> str:
+        """The application's protocol that TLS was asked for (ALPN); empty: none."""
+        if not isinstance(self.socket, ssl.SSLSocket):
+            return ""
+        return self.socket.selected_alpn_protocol() or ""
+
     def exactly(self, size: int) -> bytes:
         """The next `size` bytes, and not one more taken from the socket: what follows may be TLS.
 

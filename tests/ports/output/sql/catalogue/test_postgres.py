@@ -601,5 +601,70 @@ def _left(folder, server):
     return alive or bool(folder and Path(folder).exists())
 
 
+def _segments():
+    """The System V segments of this machine: a killed PostgreSQL leaves its own."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()
+    return {int(line.split()[1]) for line in lines[1:]}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_servers_that_do_not_stop_are_killed_all_at_once(postgres):
+    made = catalogue()
+    sessions = [made.open("mesh", user, SEES) for user in ("a", "b", "c")]
+    for session in sessions:
+        assert ask(session, "select current_schema()") == [("movies",)]
+    homes = [session._server.address.parent for session in sessions]
+    said = [(home / "postmaster.pid").read_text().splitlines() for home in homes]
+    servers = [int(lines[0]) for lines in said]
+    segments = {int(lines[6].split()[1]) for lines in said}
+    assert segments <= _segments()
+    for server in servers:
+        os.kill(server, signal.SIGSTOP)
+    made.close()
+    for session in sessions:
+        session.close()
+    assert not made._servers._folder.exists()
+    assert not [server for server in servers if _left("", server)]
+    assert not segments & _segments()
+
+
+def test_what_is_just_being_made_is_ended_and_whoever_waits_is_told(postgres):
+    made = catalogue()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(made.open, "mesh", "alice", SEES)
+        made.close()
+        instead = waiting.result(30)
+    assert ask(instead, "select current_schema()") == [("movies",)]
+    instead.close()
+    assert not made._servers._folder.exists()
+    assert made._servers.failed
+    with pytest.raises(ConnectionResetError):
+        made._servers.take("mesh", "alice", [])
+
+
+def test_the_next_node_removes_what_one_left_that_was_killed_with_its_keeper(postgres):
+    with subprocess.Popen(
+        [sys.executable, "-c", NODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as node:
+        folder, keeper = node.stdout.readline().split()
+        server = int((Path(folder) / "s1" / "postmaster.pid").read_text().split()[0])
+        for process in (node.pid, int(keeper)):
+            os.kill(process, signal.SIGSTOP)
+        for process in (node.pid, int(keeper)):
+            os.kill(process, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while _left("", server) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert Path(folder).exists()
+    following = catalogue()
+    following.open("mesh", "alice", []).close()
+    try:
+        assert not Path(folder).exists()
+        assert following._servers._folder.exists()
+        assert postgres._servers._folder.exists()
+    finally:
+        following.close()
+
+
 def test_relations_of_the_example_are_as_declared():
     assert COSTS.relationships[0].to_dataset == FILMS.name

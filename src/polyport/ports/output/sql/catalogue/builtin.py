@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import struct
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from polyport.ports.output.sql.catalogue.backend import error_response
+from polyport.ports.output.sql.catalogue.encoding import bound, row, spread
+from polyport.ports.output.sql.catalogue.functions import Functions
 from polyport.ports.output.sql.catalogue.lexer import tokens
 from polyport.ports.output.sql.catalogue.routing import Refusal, judge
 from polyport.ports.output.sql.catalogue.settings import (
     SHOWN,
-    VERSION,
     Settings,
     assigned,
 )
 from polyport.ports.output.sql.catalogue.small import (
-    BOOL,
-    INT2,
-    INT4,
-    INT8,
-    OID,
     TEXT,
     TYPES,
     filled,
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'polyport[sql]'"
 _LENGTHS = {oid: length for oid, _, length, _, _ in TYPES.values()}
-_PACKED = {BOOL: "!?", INT2: "!h", INT4: "!i", INT8: "!q", OID: "!I"}
 _OTHER = Refusal("0A000", "this statement is not one for the catalogue")
 _STEPS = 5_000_000
 """How many steps of SQLite one query may take: about a second."""
@@ -54,9 +48,11 @@ class BuiltInCatalogue:
 
     note = f"no PostgreSQL: a small built-in catalogue ({INSTALL} for the whole)"
 
-    def open(self, database: str, user: str, sees: Sequence[Table]) -> CatalogueSession:
+    def open(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> CatalogueSession:
         """A conversation over what `user` sees."""
-        return BuiltInSession(database, user, sees)
+        return BuiltInSession(database, user, sees, databases)
 
     def close(self) -> None:
         """Nothing was started."""
@@ -82,14 +78,18 @@ class _Statement:
 class BuiltInSession:
     """One connection's conversation with the small catalogue."""
 
-    def __init__(self, database: str, user: str, sees: Sequence[Table]) -> None:
-        self._database, self._user, self._sees = database, user, sees
+    def __init__(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> None:
         self._datasets = frozenset(t.name for t in sees)
         schemas = list(dict.fromkeys(t.product for t in sees))
-        self._schema = database if database in schemas else (schemas or ["public"])[0]
+        schema = database if database in schemas else (schemas or ["public"])[0]
         self._settings = Settings(user, ", ".join([*schemas, "public"]))
         self.parameters: Mapping[str, str] = self._settings.reported()
-        self._tables = filled(database, user, sees, self._functions())
+        functions = Functions(database, user, schema, self._settings)
+        self._tables = functions.tables = filled(
+            (database, *databases), user, sees, functions.all()
+        )
         self._tables.set_progress_handler(self._step, 1000)
         self._steps = 0
         self._handlers: Mapping[bytes, Callable[[bytes], Iterator[Message]]] = {
@@ -155,11 +155,14 @@ class BuiltInSession:
 
     def _parse(self, body: bytes) -> Iterator[Message]:
         name, sql, _ = body.split(b"\0", 2)
-        ruling = judge(sql.decode("utf-8", "replace"), self._datasets)
+        text = sql.decode("utf-8", "replace")
+        ruling = judge(text, self._datasets)
         if refusal := (ruling.refusal if ruling.mine else _OTHER):
             raise _FailedError(refusal)
+        if tokens(text)[0].text == "copy":
+            raise _FailedError(Refusal("0A000", "the built-in catalogue has no COPY", INSTALL))
         try:
-            self._statements[name] = _Statement(self, sql.decode("utf-8", "replace"))
+            self._statements[name] = _Statement(self, text)
         except (NotHereError, sqlite3.Error) as error:
             raise _FailedError(
                 Refusal("0A000", f"the built-in catalogue cannot answer this: {error}", INSTALL)
@@ -172,7 +175,7 @@ class BuiltInSession:
             raise _FailedError(Refusal("26000", "there is no such prepared statement"))
         prepared = self._statements[name]
         made = _Statement(self, prepared.sql)
-        made.values, made.formats = _bound(rest)
+        made.values, made.formats = bound(rest)
         self._portals[portal] = made
         yield b"2", b""
 
@@ -184,7 +187,7 @@ class BuiltInSession:
         if not found.columns:
             yield b"n", b""
             return
-        formats = _spread(found.formats, len(found.columns))
+        formats = spread(found.formats, len(found.columns))
         fields = b"".join(
             name.encode()
             + b"\0"
@@ -199,11 +202,11 @@ class BuiltInSession:
         (most,) = struct.unpack("!i", rest)
         if portal.rows is None:
             portal.rows = list(self._rows(portal))
-        formats = _spread(portal.formats, len(portal.columns))
+        formats = spread(portal.formats, len(portal.columns))
         batch = portal.rows[:most] if most else portal.rows
         portal.rows = portal.rows[len(batch) :]
-        for row in batch:
-            yield b"D", _row(row, portal.columns, formats)
+        for found in batch:
+            yield b"D", row(found, portal.columns, formats)
         if portal.rows:
             yield b"s", b""
             return
@@ -275,73 +278,6 @@ class BuiltInSession:
         self._steps += 1000
         return int(self._steps > _STEPS)
 
-    def _set_config(self, name: str, value: str, *_: object) -> str:
-        self._settings.set(name, value)
-        return value
-
-    def _functions(self) -> dict[str, Callable[..., str | int | None]]:
-        by_oid = {oid: said[4] for said in TYPES.values() for oid in said[:1]}
-        by_oid |= {said[1]: f"{said[4]}[]" for said in TYPES.values()}
-        by_name = {name: said[0] for name, said in TYPES.items()}
-        by_name |= {text: oid for oid, text in by_oid.items()}
-
-        def regtype(value: object) -> str | int | None:
-            return (
-                by_oid.get(value, str(value)) if isinstance(value, int) else by_name.get(str(value))
-            )
-
-        true = dict.fromkeys(
-            [
-                "pg_table_is_visible",
-                "pg_type_is_visible",
-                "pg_function_is_visible",
-                "has_table_privilege",
-                "has_schema_privilege",
-                "has_database_privilege",
-                "has_any_column_privilege",
-                "has_column_privilege",
-                "has_type_privilege",
-            ],
-            lambda *_: 1,
-        )
-        nothing = dict.fromkeys(
-            [
-                "pg_get_expr",
-                "pg_get_partkeydef",
-                "pg_get_viewdef",
-                "pg_get_constraintdef",
-                "pg_get_indexdef",
-                "obj_description",
-                "shobj_description",
-                "inet_server_addr",
-                "inet_server_port",
-                "inet_client_addr",
-                "array_to_string",
-            ],
-            lambda *_: None,
-        )
-        return {
-            **true,
-            **nothing,
-            "version": lambda: f"PostgreSQL {VERSION} (Polyport's built-in catalogue)",
-            "current_schema": lambda: self._schema,
-            "current_user": lambda: self._user,
-            "current_database": lambda: self._database,
-            "current_setting": lambda name, *_: self._settings.get(name),
-            "set_config": self._set_config,
-            "pg_backend_pid": lambda: 1,
-            "pg_is_in_recovery": lambda: 0,
-            "pg_get_userbyid": lambda _: "polyport",
-            "pg_encoding_to_char": lambda _: "UTF8",
-            "quote_ident": lambda name: '"' + str(name).replace('"', '""') + '"',
-            "format_type": lambda oid, *_: by_oid.get(oid, "???"),
-            "pg_regtype": regtype,
-            "pg_regclass": lambda value: value,
-            "to_regtype": lambda name: by_name.get(str(name)),
-            "pg_match": _match,
-            "pg_imatch": lambda text, pattern: _match(text, pattern, re.IGNORECASE),
-        }
-
 
 class _FailedError(Exception):
     def __init__(self, refusal: Refusal) -> None:
@@ -350,62 +286,3 @@ class _FailedError(Exception):
 
 
 _AT_ONCE = ((b"B", b"\0\0" + bytes(6)), (b"D", b"P\0"), (b"E", b"\0" + bytes(4)))
-
-
-def _match(text: object, pattern: object, flags: int = 0) -> int | None:
-    if text is None or pattern is None:
-        return None
-    try:
-        return int(re.search(str(pattern), str(text), flags) is not None)
-    except re.error as error:
-        raise ValueError(f"no regular expression: {pattern}") from error
-
-
-def _bound(rest: bytes) -> tuple[list[object], Sequence[int]]:
-    """The values and the result formats of a Bind message, after its two names."""
-    (count,) = struct.unpack_from("!h", rest)
-    formats = struct.unpack_from(f"!{count}h", rest, 2)
-    at = 2 + 2 * count
-    (number,) = struct.unpack_from("!h", rest, at)
-    at += 2
-    values: list[object] = []
-    for form in _spread(formats, number):
-        (length,) = struct.unpack_from("!i", rest, at)
-        at += 4
-        value = rest[at : at + max(length, 0)]
-        values.append(None if length < 0 else _value(value, form))
-        at += max(length, 0)
-    (results,) = struct.unpack_from("!h", rest, at)
-    return values, struct.unpack_from(f"!{results}h", rest, at + 2)
-
-
-def _value(data: bytes, form: int) -> object:
-    """A parameter's value. All are declared as text, so binary is text, too; digits compare with OIDs."""
-    text = data.decode("utf-8", "replace")
-    return int(text) if not form and re.fullmatch(r"-?\d{1,18}", text) else text
-
-
-def _spread(formats: Sequence[int], count: int) -> Sequence[int]:
-    return list(formats) if len(formats) == count else [formats[0] if formats else 0] * count
-
-
-def _row(
-    row: Sequence[object], columns: Sequence[tuple[str, int]], formats: Sequence[int]
-) -> bytes:
-    parts = [struct.pack("!h", len(row))]
-    for value, (_, oid), form in zip(row, columns, formats, strict=True):
-        if value is None:
-            parts.append(struct.pack("!i", -1))
-            continue
-        data = _binary(value, oid) if form else _as_text(value, oid)
-        parts += [struct.pack("!i", len(data)), data]
-    return b"".join(parts)
-
-
-def _binary(value: object, oid: int) -> bytes:
-    packed = _PACKED.get(oid)
-    return struct.pack(packed, value) if packed else _as_text(value, oid)
-
-
-def _as_text(value: object, oid: int) -> bytes:
-    return (b"t" if value else b"f") if oid == BOOL else str(value).encode()

@@ -25,7 +25,6 @@ _SYSTEM_COLUMNS = frozenset(["tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"]
 _SETTINGS = {
     "default_transaction_read_only": "on",
     "default_transaction_isolation": "repeatable read",
-    "statement_timeout": "30s",
     "TimeZone": "UTC",
 }
 
@@ -55,6 +54,14 @@ index, limit or condition can make a query end before it is called.
 """
 
 
+_OTHERS = (
+    "INSERT INTO pg_database SELECT (r).* FROM (SELECT jsonb_populate_record(d, jsonb_build_object("
+    "'oid', 90000 + at, 'datname', name)) AS r FROM pg_database d,"
+    " unnest(ARRAY[{names}]) WITH ORDINALITY AS o(name, at) WHERE d.datname = {database}) AS made"
+)
+"""Databases of which nothing is there but their names, for tools that list what can be connected to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What things are called in PostgreSQL, where a name may be too long or taken."""
@@ -65,12 +72,18 @@ class Names:
     """Those that can be columns in PostgreSQL: name -> what it is called there."""
 
 
-def statements(database: str, role: str, sees: Sequence[Table]) -> Iterator[str]:
-    """All that makes the empty database that of `role`; `role`: from `role_name`."""
+def statements(
+    database: str, role: str, sees: Sequence[Table], databases: Sequence[str] = ()
+) -> Iterator[str]:
+    """All that makes the empty database that of `role`; `role`: from `role_name`. `databases`: listed beside it."""
     yield "SET allow_system_table_mods = on"
     yield "SET client_min_messages = error"
     yield f"UPDATE pg_database SET datname = {literal(database)} WHERE datname = 'postgres'"
     yield f"CREATE ROLE {identifier(role)} LOGIN"
+    others = dict.fromkeys(map(database_name, databases))
+    others.pop(database, None)
+    if others:
+        yield _OTHERS.format(names=", ".join(map(literal, others)), database=literal(database))
     named = _names(sees)
     schemas = list(dict.fromkeys(names.schema for names in named))
     for schema in schemas:
@@ -82,7 +95,8 @@ def statements(database: str, role: str, sees: Sequence[Table]) -> Iterator[str]
     for schema in schemas:
         yield f"GRANT USAGE ON SCHEMA {identifier(schema)} TO {identifier(role)}"
         yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {identifier(schema)} TO {identifier(role)}"
-    yield f"GRANT CONNECT ON DATABASE {identifier(database)} TO {identifier(role)}"
+    for name in (database, *others):
+        yield f"GRANT CONNECT ON DATABASE {identifier(name)} TO {identifier(role)}"
     yield from _settings(role, database, schemas)
 
 

@@ -57,13 +57,16 @@ class PostgresCatalogue:
             f"PostgreSQL cannot be started ({failed[-1]}): {self._instead.note}" if failed else ""
         )
 
-    def open(self, database: str, user: str, sees: Sequence[Table]) -> CatalogueSession:
+    def open(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> CatalogueSession:
         """A conversation with the catalogue of `user`."""
         try:
-            return PostgresSession(self._servers, database, user, sees)
+            return PostgresSession(self._servers, database, user, sees, databases)
         except (OSError, BackendError):
-            _log.exception("the catalogue of PostgreSQL could not be started")
-            return self._instead.open(database, user, sees)
+            if not self._servers.closed:
+                _log.exception("the catalogue of PostgreSQL could not be started")
+            return self._instead.open(database, user, sees, databases)
 
     def close(self) -> None:
         """Stop every PostgreSQL."""
@@ -74,9 +77,16 @@ class PostgresCatalogue:
 class PostgresSession:
     """One connection's conversation; its own connection to PostgreSQL begins with the first statement."""
 
-    def __init__(self, servers: Servers, database: str, user: str, sees: Sequence[Table]) -> None:
+    def __init__(
+        self,
+        servers: Servers,
+        database: str,
+        user: str,
+        sees: Sequence[Table],
+        databases: Sequence[str],
+    ) -> None:
         self._servers = servers
-        self._take = partial(servers.take, database, user, tuple(sees))
+        self._take = partial(servers.take, database, user, tuple(sees), tuple(databases))
         self._server = self._take()
         self.parameters: Mapping[str, str] = self._server.ready.result()
         self._datasets = frozenset(t.name for t in sees)
@@ -141,7 +151,8 @@ class PostgresSession:
             yield from answers(self._connected())
             done = True
         except (OSError, BackendError):
-            _log.exception("the catalogue's PostgreSQL failed")
+            if not self._servers.closed:
+                _log.exception("the catalogue's PostgreSQL failed")
             yield _GONE
         finally:
             if not done:

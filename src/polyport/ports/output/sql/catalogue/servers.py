@@ -89,7 +89,13 @@ class Servers:
         self._folder = _folder(user)
         self._keeper = _keeper(self._folder, programs, user)
         self._made: Future[None] = Future()
+        self._closed = threading.Event()
         threading.Thread(target=self._make, name="catalogue", daemon=True).start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether there are to be none any more."""
+        return self._closed.is_set()
 
     @property
     def failed(self) -> str:
@@ -97,16 +103,20 @@ class Servers:
         error = self._made.exception() if self._made.done() else None
         return str(error) if error else ""
 
-    def take(self, database: str, user: str, sees: Sequence[Table]) -> Server:
+    def take(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> Server:
         """The server of `user` for what it sees, ready; to be given back.
 
         Raises:
             LimitError: All servers that there may be are in use.
-            OSError, BackendError: It cannot be started.
+            OSError, BackendError: It cannot be started, or all are closed.
         """
+        if self.closed:
+            raise ConnectionResetError("the catalogues are closed")
         self._made.result(_START * 2)
         database, role = ddl.database_name(database), ddl.role_name(user)
-        statements = list(ddl.statements(database, role, sees))
+        statements = list(ddl.statements(database, role, sees, databases))
         key = sha256("\n".join((user, *statements)).encode()).hexdigest()
         with self._lock:
             self._tidy()
@@ -138,7 +148,8 @@ class Servers:
                 self._ask({"do": "stop", "name": server.name})
 
     def close(self) -> None:
-        """Stop all of them; nothing is left behind."""
+        """Stop all of them; nothing is left behind. Whoever waits for one is told that there is none."""
+        self._closed.set()
         if self._keeper.stdin:
             self._keeper.stdin.close()
         self._keeper.wait()
@@ -179,7 +190,7 @@ class Servers:
     def _begin(self, server: Server, statements: Sequence[str]) -> None:
         try:
             self._ask({"do": "start", "name": server.name})
-            owner = _reached(server.address)
+            owner = self._reached(server.address)
             try:
                 owner.run(";\n".join(statements), _START)
             finally:
@@ -192,10 +203,22 @@ class Servers:
         else:
             server.ready.set_result(first.parameters)
 
+    def _reached(self, address: Path) -> Backend:
+        """The owner's connection to a server that is starting."""
+        until = time.monotonic() + _START
+        while True:
+            try:
+                return Backend(address, "polyport", "postgres")
+            except (OSError, BackendError):
+                if time.monotonic() > until or self._closed.wait(0.01):
+                    raise
+
     def _ask(self, said: Mapping[str, Any]) -> None:
         with self._talk:
             if self._keeper.stdin is None or self._keeper.stdout is None:
                 raise ConnectionResetError("the keeper of the catalogues has no pipes")
+            if self.closed:
+                raise ConnectionResetError("the catalogues are closed")
             self._keeper.stdin.write(json.dumps(said) + "\n")
             self._keeper.stdin.flush()
             answer = self._keeper.stdout.readline()
@@ -234,15 +257,3 @@ def _keeper(
         text=True,
         start_new_session=True,
     )
-
-
-def _reached(address: Path) -> Backend:
-    """The owner's connection to a server that is starting."""
-    until = time.monotonic() + _START
-    while True:
-        try:
-            return Backend(address, "polyport", "postgres")
-        except (OSError, BackendError):
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.01)

@@ -17,7 +17,7 @@ REPORTED = (
     "session_authorization", "standard_conforming_strings", "TimeZone",
 )  # fmt: skip
 """Those that a server tells of by itself."""
-_DEFAULTS = {
+DEFAULTS = {
     "application_name": "", "bytea_output": "hex", "client_encoding": "UTF8", "client_min_messages": "notice",
     "DateStyle": "ISO, MDY", "default_transaction_isolation": "repeatable read",
     "default_transaction_read_only": "on", "extra_float_digits": "1", "in_hot_standby": "off",
@@ -25,9 +25,13 @@ _DEFAULTS = {
     "lock_timeout": "0", "max_identifier_length": "63", "max_index_keys": "32",
     "idle_in_transaction_session_timeout": "0", "row_security": "on", "server_encoding": "UTF8",
     "server_version": VERSION, "server_version_num": "150000", "standard_conforming_strings": "on",
-    "statement_timeout": "30s", "TimeZone": "UTC", "transaction_isolation": "repeatable read",
+    "statement_timeout": "0", "TimeZone": "UTC", "transaction_isolation": "repeatable read",
     "transaction_read_only": "on", "ssl": "off", "default_tablespace": "", "lc_collate": "C", "lc_ctype": "C",
+    "synchronous_commit": "on", "idle_session_timeout": "0", "transaction_timeout": "0", "work_mem": "4MB",
+    "session_replication_role": "origin", "transaction_deferrable": "off", "default_transaction_deferrable": "off",
+    "lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", "lc_time": "C", "xmloption": "content",
 }  # fmt: skip
+"""All settings, with what they are at first."""
 SHOWN = {"timezone": "TimeZone", "transactionisolationlevel": "transaction_isolation"}
 """What SHOW calls some of them, without blanks."""
 _FIXED = frozenset(
@@ -52,7 +56,7 @@ class Settings:
     """The settings of one session; names in any case."""
 
     def __init__(self, user: str, path: str) -> None:
-        self._first = {**_DEFAULTS, "session_authorization": user, "search_path": path}
+        self._first = {**DEFAULTS, "session_authorization": user, "search_path": path}
         self._names = {name.lower(): name for name in self._first}
         self.values = dict(self._first)
 
@@ -81,6 +85,8 @@ class Settings:
             raise ValueError(name)
         if known == "client_encoding":
             value = "UTF8"
+        if known == "DateStyle":
+            value = _date_style(value, self.values[known])
         self.values[known] = self._first[known] if value.lower() == "default" else value
 
     def reset(self, name: str = "") -> None:
@@ -98,10 +104,28 @@ class Settings:
             self.values[known] = self._first[known]
 
 
+def _date_style(asked: str, before: str) -> str:
+    """As PostgreSQL tells it: the style, which is always ISO, and the order."""
+    orders = {
+        "dmy": "DMY",
+        "european": "DMY",
+        "ymd": "YMD",
+        "mdy": "MDY",
+        "us": "MDY",
+        "noneuropean": "MDY",
+    }
+    if asked.lower() == "default":
+        return asked
+    found = [orders[word] for word in asked.lower().replace(",", " ").split() if word in orders]
+    return f"ISO, {found[-1] if found else before[-3:]}"
+
+
 def assigned(sql: str) -> tuple[str, str]:
     """The setting and the value of a SET statement; the name is empty for SESSION CHARACTERISTICS."""
     said = list(tokens(sql.strip().removesuffix(";")))[1:]
     if [t.text for t in said[:2]] == ["session", "characteristics"]:
+        return "", ""
+    if [t.text for t in said[:2]] == ["session", "authorization"]:
         return "", ""
     if said and said[0].text in {"session", "local"}:
         said = said[1:]

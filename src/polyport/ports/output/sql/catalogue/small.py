@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from polyport.ports.output.sql.catalogue.columns import postgres_type
+from polyport.ports.output.sql.catalogue.settings import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,8 +46,12 @@ _SHORT = {
     "boolean": "bool", "bigint": "int8", "smallint": "int2", "integer": "int4", "real": "float4",
     "double precision": "float8",
 }  # fmt: skip
+_BITS = {"smallint": 16, "integer": 32, "bigint": 64, "real": 24, "double precision": 53}
+"""What `numeric_precision` says of numbers without decimals."""
 _USER = 16384
 """The first OID of what is not PostgreSQL's own."""
+_OTHERS = 9000
+"""Before the OIDs of the databases that one is not connected to."""
 _PUBLIC, _CATALOGUE, _INFORMATION = 2200, 11, 13000
 _DEFINITIONS = {
     "pg_namespace": "oid nspname:name nspowner:oid nspacl:text",
@@ -71,6 +76,7 @@ _DEFINITIONS = {
     "pg_constraint": "oid conname:name connamespace:oid contype:char conrelid:oid confrelid:oid",
     "pg_index": "indexrelid:oid indrelid:oid indisunique:bool indisprimary:bool",
     "pg_settings": "name:text setting:text",
+    "pg_attrdef": "oid adrelid:oid adnum:int2 adbin:text",
     "information_schema.schemata": "catalog_name:name schema_name:name schema_owner:name",
     "information_schema.tables": "table_catalog:name table_schema:name table_name:name table_type:text",
     "information_schema.columns": "table_catalog:name table_schema:name table_name:name column_name:name"
@@ -93,9 +99,9 @@ COLUMNS: Mapping[str, int] = {
 
 
 def filled(
-    database: str, user: str, sees: Sequence[Table], functions: Mapping[str, Function]
+    databases: Sequence[str], user: str, sees: Sequence[Table], functions: Mapping[str, Function]
 ) -> sqlite3.Connection:
-    """The catalogue of what a user sees, in SQLite."""
+    """The catalogue of what a user sees, in SQLite; the first of `databases` is the one connected to."""
     made = sqlite3.connect(":memory:", check_same_thread=False)
     for name, function in functions.items():
         made.create_function(name, -1, function)
@@ -104,7 +110,7 @@ def filled(
             f'"{c}" {"text" if t in {TEXT, NAME, CHAR} else "integer"}' for c, t in columns.items()
         )
         made.execute(f'create table "{relation}" ({listed})')
-    for relation, row in _rows(database, user, sees):
+    for relation, row in _rows(databases, user, sees):
         names = ", ".join(f'"{name}"' for name in row)
         marks = ", ".join("?" * len(row))
         made.execute(f'insert into "{relation}" ({names}) values ({marks})', tuple(row.values()))
@@ -113,12 +119,16 @@ def filled(
 
 
 def _rows(
-    database: str, user: str, sees: Sequence[Table]
+    databases: Sequence[str], user: str, sees: Sequence[Table]
 ) -> Iterator[tuple[str, dict[str, object]]]:
     schemas = dict.fromkeys((*(t.product for t in sees), "public"))
     numbers = {name: _USER + at for at, name in enumerate(schemas)} | {"public": _PUBLIC}
     numbers |= {"pg_catalog": _CATALOGUE, "information_schema": _INFORMATION}
-    yield "pg_database", _database(database)
+    database = databases[0]
+    for at, name in enumerate(dict.fromkeys(databases)):
+        yield "pg_database", _database(name, 5 if at == 0 else _OTHERS + at)
+    for name, value in DEFAULTS.items():
+        yield "pg_settings", {"name": name, "setting": value}
     yield "pg_roles", {"rolname": user, "rolsuper": 0, "rolcanlogin": 1, "oid": _USER - 1}
     for name, number in numbers.items():
         yield "pg_namespace", {"oid": number, "nspname": name, "nspowner": 10}
@@ -135,9 +145,9 @@ def _rows(
         yield from _table(table, database, _USER + 1000 + at, numbers[table.product])
 
 
-def _database(name: str) -> dict[str, object]:
+def _database(name: str, oid: int) -> dict[str, object]:
     return {
-        "oid": 5, "datname": name, "datdba": 10, "encoding": 6, "datistemplate": 0, "datallowconn": 1,
+        "oid": oid, "datname": name, "datdba": 10, "encoding": 6, "datistemplate": 0, "datallowconn": 1,
     }  # fmt: skip
 
 
@@ -194,6 +204,8 @@ def _column(
     element = TYPES[short]
     is_array = written.endswith("[]")
     digits = [int(part) for part in inside.rstrip(")[]").split(",") if part]
+    exact = written in ("smallint", "integer", "bigint")
+    scale = digits[1] if digits else 0 if exact else None
     modifier = ((digits[0] << 16) | digits[1]) + 4 if digits else -1
     yield "pg_attribute", {
         "attrelid": oid, "attname": column, "atttypid": element[1] if is_array else element[0],
@@ -204,6 +216,6 @@ def _column(
     yield "information_schema.columns", {
         **names, "column_name": column, "ordinal_position": number,
         "is_nullable": "NO" if never_null else "YES", "data_type": "ARRAY" if is_array else element[4],
-        "numeric_precision": digits[0] if digits else None, "numeric_scale": digits[1] if digits else None,
+        "numeric_precision": digits[0] if digits else _BITS.get(written), "numeric_scale": scale,
         "udt_name": f"_{short}" if is_array else short,
     }  # fmt: skip

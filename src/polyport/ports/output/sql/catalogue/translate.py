@@ -60,7 +60,8 @@ def translated(query: exp.Expr) -> str:
     query = query.copy()
     local = {cte.alias for cte in query.find_all(exp.CTE)}
     for table in query.find_all(exp.Table):
-        name = f"{table.db}.{table.name}" if table.db == "information_schema" else table.name
+        of_schema = table.db.lower() == "information_schema"
+        name = f"information_schema.{table.name}".lower() if of_schema else table.name
         if name not in RELATIONS and (table.db or name not in local):
             raise NotHereError(f"it has no {name or 'functions that give rows'}")
         table.set("this", exp.to_identifier(name, quoted=True))
@@ -129,8 +130,11 @@ def _type_of(expression: exp.Expr) -> int:
 
 def _node(node: exp.Expr) -> exp.Expr:
     """One node of the query as SQLite can run it."""
-    if type(node) in _NILADIC:
-        return _call(_NILADIC[type(node)])
+    niladic = _NILADIC.get(type(node), "")
+    if isinstance(node, exp.Column) and node.sql().lower() == "user":
+        niladic = "current_user"
+    if niladic:
+        return _call(niladic)
     if isinstance(node, exp.Cast):
         kind = node.to.sql(dialect="postgres").lower().rpartition(".")[2]
         inner: exp.Expr = node.this
@@ -152,6 +156,8 @@ def _among(node: exp.EQ) -> exp.Expr:
 
 
 def _matched(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Like) and not isinstance(node.parent, exp.Escape):
+        return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
     if isinstance(node, exp.Collate):
         inner: exp.Expr = node.this
         return inner

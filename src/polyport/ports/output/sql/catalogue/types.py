@@ -76,8 +76,12 @@ class Catalogue(Protocol):
         """What users should know of it; empty where there is nothing."""
         ...
 
-    def open(self, database: str, user: str, sees: Sequence[Table]) -> CatalogueSession:
+    def open(
+        self, database: str, user: str, sees: Sequence[Table], databases: Sequence[str] = ()
+    ) -> CatalogueSession:
         """A conversation with a catalogue that holds `sees` and nothing else.
+
+        `databases`: others that the user may connect to.
 
         Raises:
             LimitError: More catalogues are in use than there may be at once.
