@@ -82,14 +82,13 @@ def fixed(values: Numbers, kind: str, there: Flags | None) -> list[Piece]:
 
 def cut(raw: Numbers | pa.Buffer, first: Numbers | int, last: Numbers) -> Varying:
     """Of each row of `raw`, which are all of one size, the bytes from `first` on and before `last`."""
-    count = len(last)
-    width = memoryview(raw).nbytes // count
+    data, count = pa.py_buffer(raw), len(last)
+    width = data.size // count
     starts = np.arange(0, count * width, width, dtype=np.int32)
     ends = np.empty(2 * count + 1, np.int32)
     np.add(starts, first, out=ends[0:-1:2])
     np.add(starts, last, out=ends[1::2])
     ends[-1] = count * width
-    data = pa.py_buffer(raw)
     found = pa.Array.from_buffers(BINARY, 2 * count, [None, pa.py_buffer(ends), data])
     return Varying(found, np.subtract(last, first, dtype=np.int32), 2)
 

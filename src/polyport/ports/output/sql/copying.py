@@ -169,7 +169,9 @@ def copied(copy: Copy, batch: pa.RecordBatch, kinds: Sequence[PgType], zone: str
     """The rows of a batch as CopyData messages, one a row."""
     if copy.format == "binary":
         return rows.written(b"d", batch, kinds, (1,) * len(kinds), zone)
-    shown = [texts.text(column, kind, zone) for column, kind in zip(batch.columns, kinds, strict=True)]
+    shown = [
+        texts.text(column, kind, zone) for column, kind in zip(batch.columns, kinds, strict=True)
+    ]
     return _lines(copy, shown, batch.schema.names, batch.num_rows)
 
 

@@ -67,4 +67,5 @@ def plain(
 
 
 def _opening(batch: pa.RecordBatch) -> bytes:
-    return batch.num_columns.to_bytes(2, "big")
+    count: int = batch.num_columns
+    return count.to_bytes(2, "big")

@@ -140,10 +140,8 @@ def _known(values: Numbers, there: Flags | None) -> Numbers:
     return values if there is None else np.where(there, values, values.dtype.type(0))
 
 
-def _decimal(
-    size: Numbers, negative: Flags | None, scale: int, there: Flags | None
-) -> list[Piece]:
-    """Number of digits to the base 10,000, weight of the first, sign, scale, and the digits without zeros at the ends."""
+def _decimal(size: Numbers, negative: Flags | None, scale: int, there: Flags | None) -> list[Piece]:
+    """How many digits to the base 10,000, weight of the first, sign, scale; the digits without zeros at the ends."""
     whole, fraction = size, []
     if scale:
         whole = size // 10**scale
