@@ -1,15 +1,17 @@
 """The SQL port (PostgreSQL wire) beside a real PostgreSQL with the same rows, asked in turn by the same clients.
 
 The client is a socket that reads to the end and looks at nothing: what is measured is the server, its CPU that of all
-its processes. Both send to 127.0.0.1 without TLS. PostgreSQL has its default settings but 512 MB of shared buffers and no fsync; its table was
-vacuumed and has the key as its index. Where PostgreSQL is not installed, only our own figures are printed. `ROWS=` and
-`ONLY=simple,copy,latency,crowd,memory` choose less.
+its processes. Both send to 127.0.0.1 without TLS. PostgreSQL has its default settings but 512 MB of shared buffers and
+no fsync; its table was vacuumed and has the key as its index. Where PostgreSQL is not installed, only our own figures
+are printed. `ROWS=`,
+`ROUNDS=`, `ONLY=simple,copy,latency,crowd,memory` choose less; `PORT=` is ours, the next is PostgreSQL's.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
 
 ROWS = int(os.environ.get("ROWS", "10_000_000"))
 ONLY = os.environ.get("ONLY", "simple,copy,latency,crowd,memory").split(",")
-PORTS = {"ours": 18432, "postgres": 18433}
+PORT = int(os.environ.get("PORT", "18432"))
+PORTS = {"ours": PORT, "postgres": PORT + 1}
 DATABASES = {"ours": "bench", "postgres": "postgres"}
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 CLIENTS, EACH = 32, 4
 SLOW_SECONDS = 20.0
 ALL = "SELECT * FROM costs"
@@ -41,7 +44,7 @@ SMALL = (
     "SELECT studio, count(*), sum(cost) FROM costs WHERE rating = {} GROUP BY studio ORDER BY studio",
     "SELECT rating, count(imdb_id), max(gross) FROM costs WHERE id % 97 = {} GROUP BY rating ORDER BY rating",
     "SELECT extract(year FROM released) AS y, sum(gross - cost) FROM costs WHERE rating > {} GROUP BY y ORDER BY y",
-    "SELECT sold, studio, min(released), max(at) FROM costs WHERE cost < 10 * {} GROUP BY sold, studio ORDER BY 1, 2",
+    "SELECT sold, studio, min(released), max(imdb_id) FROM costs WHERE cost < 10 * {} GROUP BY sold, studio ORDER BY 1, 2",
 )
 SELECT = (
     "SELECT id, title, studio, released, cost, gross, rating, imdb_id, released::TIMESTAMP + to_seconds(id % 86400) AS at,"
@@ -63,7 +66,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.sql_wire", str(product)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as ours:
             try:
-                wait_for(PORTS["ours"])
+                wait_for(PORTS["ours"], DATABASES["ours"])
                 with postgres(folder) as real:
                     compare(ours.pid, real)
             finally:
@@ -131,11 +134,11 @@ def postgres(folder: Path) -> Iterator[int | None]:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **as_user,
     ) as process:  # fmt: skip
         try:
-            wait_for(PORTS["postgres"])
+            wait_for(PORTS["postgres"], DATABASES["postgres"])
             load()
             yield process.pid
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # whoever is connected still is not waited for
 
 
 def load() -> None:

@@ -10,6 +10,10 @@ TAIL = 400
 """Bytes that are kept, to tell the end and an error."""
 
 
+class GoneError(Exception):
+    """The server closed the connection."""
+
+
 class Client:
     """A connection that looks at nothing but the end."""
 
@@ -29,7 +33,7 @@ class Client:
         while tail[-6:-1] != b"Z\0\0\0\5":
             size = self.socket.recv_into(self.buffer)
             if not size:
-                raise SystemExit("the server closed the connection")
+                raise GoneError(f"the server closed the connection: {tail!r}")
             self.read += size
             tail = (tail + bytes(self.buffer[max(0, size - TAIL) : size]))[-TAIL:]
         if b"SERROR" in tail:
@@ -79,12 +83,12 @@ def framed(kind: bytes, body: bytes) -> bytes:
     return kind + struct.pack("!i", len(body) + 4) + body
 
 
-def wait_for(port: int) -> None:
-    """Return when somebody listens there."""
+def wait_for(port: int, database: str) -> None:
+    """Return when somebody there lets clients in."""
     for _ in range(600):
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
+            Client(port, database).close()
+        except (OSError, GoneError):
             time.sleep(0.1)
         else:
             return
