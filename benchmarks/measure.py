@@ -24,12 +24,12 @@ def median(figures: Sequence[Figures]) -> Figures:
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run of a command took."""
+    """What one run of a command, or one statement, took."""
 
     seconds: float
     cpu: float
     peak: int
-    """Bytes resident at most."""
+    """Bytes resident at most; 0: not measured."""
 
 
 def run(command: list[str]) -> Figures:

@@ -1,16 +1,17 @@
 """The SQL port (PostgreSQL wire) beside a real PostgreSQL with the same rows, asked in turn by the same clients.
 
-The client is a socket that reads to the end and looks at nothing: what is measured is the server. Both send to
-127.0.0.1 without TLS. PostgreSQL has its default settings but 512 MB of shared buffers and no fsync; its table was
-vacuumed and has the key as its index. Where PostgreSQL is not installed, only our own figures are printed.
+The client is a socket that reads to the end and looks at nothing: what is measured is the server, its CPU that of all
+its processes. Both send to 127.0.0.1 without TLS. PostgreSQL has its default settings but 512 MB of shared buffers and
+no fsync; its table was vacuumed and has the key as its index. Where PostgreSQL is not installed, only our own figures
+are printed. `ROWS=`,
+`ROUNDS=`, `ONLY=simple,copy,latency,crowd,memory` choose less; `PORT=` is ours, the next is PostgreSQL's.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import statistics
+import signal
 import struct
 import subprocess
 import sys
@@ -19,16 +20,32 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.build import prepare
+from benchmarks.measure import Figures, median
+from benchmarks.processes import cpu, watched
+from benchmarks.wire_client import Client, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROWS = int(os.environ.get("ROWS", "10_000_000"))
-PORTS = {"ours": 18432, "postgres": 18433}
-ROUNDS = 3
+ONLY = os.environ.get("ONLY", "simple,copy,latency,crowd,memory").split(",")
+PORT = int(os.environ.get("PORT", "18432"))
+PORTS = {"ours": PORT, "postgres": PORT + 1}
+DATABASES = {"ours": "bench", "postgres": "postgres"}
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 CLIENTS, EACH = 32, 4
+SLOW_SECONDS = 20.0
 ALL = "SELECT * FROM costs"
 COPY = f"COPY ({ALL}) TO STDOUT (FORMAT binary)"
-SMALL = "SELECT studio, count(*), sum(cost) FROM costs WHERE rating = {} GROUP BY studio ORDER BY studio"
+SMALL = (
+    "SELECT studio, count(*), sum(cost) FROM costs WHERE rating = {} GROUP BY studio ORDER BY studio",
+    "SELECT rating, count(imdb_id), max(gross) FROM costs WHERE id % 97 = {} GROUP BY rating ORDER BY rating",
+    "SELECT extract(year FROM released) AS y, sum(gross - cost) FROM costs WHERE rating > {} GROUP BY y ORDER BY y",
+    "SELECT sold, studio, min(released), max(imdb_id) FROM costs WHERE cost < 10 * {} GROUP BY sold, studio ORDER BY 1, 2",
+)
 SELECT = (
     "SELECT id, title, studio, released, cost, gross, rating, imdb_id, released::TIMESTAMP + to_seconds(id % 86400) AS at,"
     " id % 3 = 0 AS sold FROM source"
@@ -49,7 +66,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.sql_wire", str(product)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as ours:
             try:
-                wait_for(PORTS["ours"])
+                wait_for(PORTS["ours"], DATABASES["ours"])
                 with postgres(folder) as real:
                     compare(ours.pid, real)
             finally:
@@ -89,7 +106,7 @@ def serve(folder: Path) -> None:
 
 
 @contextmanager
-def postgres(folder: Path):
+def postgres(folder: Path) -> Iterator[int | None]:
     """A PostgreSQL with the same rows, taken from ours; its process id, or None where there is none."""
     from polyport.ports.output.sql.catalogue.programs import find, unprivileged
 
@@ -117,11 +134,11 @@ def postgres(folder: Path):
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **as_user,
     ) as process:  # fmt: skip
         try:
-            wait_for(PORTS["postgres"])
+            wait_for(PORTS["postgres"], DATABASES["postgres"])
             load()
             yield process.pid
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # whoever is connected still is not waited for
 
 
 def load() -> None:
@@ -133,8 +150,8 @@ def load() -> None:
     real = Client(PORTS["postgres"], "postgres")
     real.run(table)
     ours = Client(PORTS["ours"], "bench")
-    real.socket.sendall(framed(b"Q", b"COPY costs FROM STDIN (FORMAT binary)\0"))
-    ours.socket.sendall(framed(b"Q", COPY.encode() + b"\0"))
+    real.ask("COPY costs FROM STDIN (FORMAT binary)")
+    ours.ask(COPY)
     source = ours.socket.makefile("rb", buffering=1 << 20)
     while True:
         head = source.read(5)
@@ -150,161 +167,145 @@ def load() -> None:
     real.run("CHECKPOINT")
 
 
-class Client:
-    """A connection that looks at nothing but the end."""
-
-    def __init__(self, port: int, database: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = bytearray(1 << 20)
-        body = struct.pack("!i", 3 << 16) + f"user\0owner\0database\0{database}\0\0".encode()
-        self.socket.sendall(struct.pack("!i", len(body) + 4) + body)
-        self.finish()
-
-    def finish(self) -> int:
-        """Read up to ReadyForQuery; the bytes."""
-        whole, tail = 0, b""
-        while tail[-6:-1] != b"Z\0\0\0\5":
-            size = self.socket.recv_into(self.buffer)
-            if not size:
-                raise SystemExit("the server closed the connection")
-            whole += size
-            tail = (tail + bytes(self.buffer[max(0, size - 400) : size]))[-400:]
-        if b"SERROR" in tail:
-            raise SystemExit(tail)
-        return whole
-
-    def run(self, sql: str) -> int:
-        """Ask, and read all; the bytes."""
-        self.socket.sendall(framed(b"Q", sql.encode() + b"\0"))
-        return self.finish()
-
-
-def framed(kind: bytes, body: bytes) -> bytes:
-    """A message."""
-    return kind + struct.pack("!i", len(body) + 4) + body
-
-
-def wait_for(port: int) -> None:
-    """Return when somebody listens there."""
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit(f"nobody listens at {port}")
-
-
-def timed(port: int, sql: str) -> float:
-    """The seconds of one statement on a warm connection."""
-    client = Client(port, "bench" if port == PORTS["ours"] else "postgres")
+def connected(who: str) -> Client:
+    """A warm connection."""
+    client = Client(PORTS[who], DATABASES[who])
     client.run("SELECT 1")
-    started = time.perf_counter()
-    client.run(sql)
-    taken = time.perf_counter() - started
-    client.socket.close()
-    return taken
+    client.run("SELECT id, cost FROM costs LIMIT 10")
+    return client
 
 
-def latency(port: int) -> float:
-    """The median of `SELECT 1`, in milliseconds."""
-    client = Client(port, "bench" if port == PORTS["ours"] else "postgres")
-    times = []
-    for _ in range(500):
-        started = time.perf_counter()
+def whole(sql: str) -> Callable[[str, int], Figures]:
+    """The work of reading one large answer."""
+
+    def work(who: str, pid: int) -> Figures:
+        client = connected(who)
+        found = figures(pid, lambda: client.run(sql))
+        client.close()
+        return found
+
+    return work
+
+
+def latency(who: str, pid: int) -> Figures:
+    """`SELECT 1` again and again, by one client."""
+    client = connected(who)
+
+    def work() -> None:
+        for _ in range(500):
+            client.run("SELECT 1")
+
+    for _ in range(50):
         client.run("SELECT 1")
-        times.append(time.perf_counter() - started)
-    client.socket.close()
-    return statistics.median(times[50:]) * 1000
-
-
-def crowd(port: int) -> float:
-    """The seconds that many clients take for a few small aggregates each."""
-    database = "bench" if port == PORTS["ours"] else "postgres"
-    clients = [Client(port, database) for _ in range(CLIENTS)]
-
-    def work(client: Client, number: int) -> None:
-        for turn in range(EACH):
-            client.run(SMALL.format((number * EACH + turn) % 101))
-
-    threads = [threading.Thread(target=work, args=(c, n)) for n, c in enumerate(clients)]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    taken = time.perf_counter() - started
-    for client in clients:
-        client.socket.close()
-    return taken
-
-
-def tree(pid: int) -> list[int]:
-    """The process and all that it started."""
-    found = [pid]
-    for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += map(int, children.read_text().split())
-            except OSError:
-                continue
+    found = figures(pid, work, 500)
+    client.close()
     return found
 
 
-def cpu(pid: int) -> float:
-    """Seconds of CPU of the process and all that it started, those that have ended too."""
-    ticks = 0
-    for each in tree(pid):
-        try:
-            fields = Path(f"/proc/{each}/stat").read_text("ascii").rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+def crowd(who: str, pid: int) -> Figures:
+    """Many warm clients that each ask for a few small aggregates, no two of them the same."""
+    clients = [connected(who) for _ in range(CLIENTS)]
+
+    def work(client: Client, number: int) -> None:
+        for turn in range(EACH):
+            client.run(small(number * EACH + turn))
+
+    def all_at_once() -> None:
+        threads = [threading.Thread(target=work, args=(c, n)) for n, c in enumerate(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    for client, group in zip(clients, range(CLIENTS), strict=True):
+        client.run(small(group))
+    found = figures(pid, all_at_once, CLIENTS * EACH)
+    for client in clients:
+        client.close()
+    return found
 
 
-def peak(pid: int) -> int:
-    """The most memory that the process has held, MiB."""
-    said = Path(f"/proc/{pid}/status").read_text()
-    return (
-        next(int(line.split()[1]) for line in said.splitlines() if line.startswith("VmHWM")) // 1024
-    )
+def small(number: int) -> str:
+    """One of the small aggregates."""
+    return SMALL[number % len(SMALL)].format(number // len(SMALL) % 90)
+
+
+def figures(pid: int, work: Callable[[], object], count: int = 1) -> Figures:
+    """Seconds and CPU of each of the `count` things that `work` does."""
+    used, started = cpu(pid), time.perf_counter()
+    work()
+    taken = time.perf_counter() - started
+    return Figures(taken / count, (cpu(pid) - used) / count, 0)
+
+
+WORKS = {
+    "simple": (f"simple query, {ROWS:,} x 10", whole(ALL)),
+    "copy": (f"COPY binary, {ROWS:,} x 10", whole(COPY)),
+    "latency": ("SELECT 1", latency),
+    "crowd": (f"{CLIENTS} clients, small aggregates", crowd),
+}
 
 
 def compare(ours: int, real: int | None) -> None:
     """A line a workload: medians of the rounds."""
-    before = peak(ours)
-    works = {
-        f"simple query, {ROWS:,} x 10": lambda port: timed(port, ALL),
-        f"COPY binary, {ROWS:,} x 10": lambda port: timed(port, COPY),
-        "SELECT 1 (ms)": latency,
-        f"{CLIENTS} clients, {EACH} small aggregates each": crowd,
-    }
-    processes = {"ours": ours, "postgres": real}
-    for name, work in works.items():
-        times: dict[str, list[float]] = {who: [] for who in PORTS}
-        used: dict[str, list[float]] = {who: [] for who in PORTS}
+    processes = {"ours": ours} if real is None else {"ours": ours, "postgres": real}
+    if real is not None and "crowd" in ONLY:
+        same()
+    for key, (name, work) in WORKS.items():
+        if key not in ONLY:
+            continue
+        found: dict[str, list[Figures]] = {who: [] for who in processes}
         for _ in range(ROUNDS):
-            for who, port in PORTS.items():
-                pid = processes[who]
-                if pid is not None:
-                    start = cpu(pid)
-                    times[who].append(work(port))
-                    used[who].append(cpu(pid) - start)
-        show(name, times, used)
-    print(f"sql_wire memory of the port: {before} MiB before, {peak(ours)} MiB at most", flush=True)
+            for who, pid in processes.items():
+                found[who].append(work(who, pid))
+        show(name, {who: median(each) for who, each in found.items()})
+    if "memory" in ONLY:
+        memory(ours)
 
 
-def show(name: str, times: dict[str, list[float]], used: dict[str, list[float]]) -> None:
+def same() -> None:
+    """Make sure that both answer the small aggregates alike."""
+    ours, real = (Client(PORTS[who], DATABASES[who]) for who in ("ours", "postgres"))
+    for number in range(len(SMALL) * 2):
+        if ours.rows(small(number)) != real.rows(small(number)):
+            raise SystemExit(f"the answers differ: {small(number)}")
+    ours.close()
+    real.close()
+
+
+def show(name: str, found: dict[str, Figures]) -> None:
     """One line."""
-    mine, cost = statistics.median(times["ours"]), statistics.median(used["ours"])
-    text = f"sql_wire {name}: ours {mine:.2f}, {cost:.2f} s CPU with its workers"
-    if times["postgres"]:
-        peer, theirs = statistics.median(times["postgres"]), statistics.median(used["postgres"])
-        text += f"; PostgreSQL {peer:.2f}, {theirs:.2f} s; ours is {mine / peer:.2f}x its time, {cost / max(theirs, 0.01):.2f}x its CPU"
+    mine = found["ours"]
+    text = f"sql_wire {name}: ours {shown(mine)}"
+    if "postgres" in found:
+        peer = found["postgres"]
+        text += (
+            f"; PostgreSQL {shown(peer)}; ours is {mine.seconds / peer.seconds:.2f}x its time,"
+            f" {mine.cpu / max(peer.cpu, 1e-6):.2f}x its CPU"
+        )
     print(text, flush=True)
+
+
+def shown(figures: Figures) -> str:
+    """Time and CPU of one statement."""
+    if figures.seconds >= 1:
+        return f"{figures.seconds:.2f} s, {figures.cpu:.2f} s CPU"
+    return f"{1 / figures.seconds:,.1f} a second, {figures.cpu * 1000:.2f} ms CPU each"
+
+
+def memory(ours: int) -> None:
+    """How much the server holds while it streams, and while a client reads slowly."""
+    for name, sql in (("simple query", ALL), ("COPY binary", COPY)):
+        client = connected("ours")
+        with watched(ours, lambda client=client: client.read) as held:
+            client.run(sql)
+        print(f"sql_wire memory, {name}, {ROWS:,} rows: {held.said()}", flush=True)
+        client.close()
+    for name, sql in (("simple query", ALL), ("COPY binary", COPY)):
+        client = connected("ours")
+        with watched(ours, lambda client=client: client.read) as held:
+            client.slowly(sql, SLOW_SECONDS)
+        print(f"sql_wire memory, {name}, a slow reader: {held.said()}", flush=True)
 
 
 if __name__ == "__main__":

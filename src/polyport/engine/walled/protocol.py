@@ -11,6 +11,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     import socket
 
@@ -100,7 +102,7 @@ class Channel:
             raise Silent
         return found
 
-    def exactly(self, size: int) -> bytearray:
+    def exactly(self, size: int) -> bytes:
         """`size` bytes.
 
         Raises:
@@ -109,11 +111,11 @@ class Channel:
         found = self.read(size)
         if len(found) < size:
             raise Silent
-        return found
+        return bytes(found)
 
     # What Arrow reads and writes by.
 
-    def read(self, size: int = -1) -> bytearray:
+    def read(self, size: int = -1) -> memoryview:
         """`size` bytes; fewer only where the other side has closed.
 
         Raises:
@@ -121,17 +123,16 @@ class Channel:
         """
         if not 0 <= size <= max(self.most, MOST_BYTES):
             raise Silent
-        found, at = bytearray(min(size, STEP)), 0
+        # Arrow's memory is used again and again; Python's would be cleared each time.
+        found, at = pa.allocate_buffer(min(size, STEP), resizable=True), 0
         while at < size:
-            if at == len(found):
-                found.extend(bytes(min(size - at, at)))
-            with memoryview(found) as view:
-                count = self._some(view[at:])
+            if at == found.size:
+                found.resize(min(size, 2 * at))
+            count = self._some(memoryview(found).cast("B")[at:])
             if not count:
-                del found[at:]
                 break
             at += count
-        return found
+        return memoryview(found).cast("B")[:at]
 
     def _some(self, into: memoryview) -> int:
         """How many bytes were put there: at least one, but at the end."""

@@ -27,26 +27,27 @@ if TYPE_CHECKING:
 
 def field(array: pa.Array, kind: PgType) -> bytewise.Field:
     """Each value of `array` after its length, as the type `kind`; null is the length -1."""
-    if kind.element is not None:
-        return bytewise.field(_array(array, kind))
-    if pa.types.is_dictionary(array.type):
+    if kind.element is None and pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     write = _FIXED.get(kind.oid)
     if write is not None and not pa.types.is_null(array.type):
         return bytewise.fixed_field(write(array), types.SIZES[kind.oid], array)
     if kind.oid == types.NUMERIC:
         return numerics.field(array)
-    return bytewise.field(_varying(array, kind))
+    return bytewise.field(varying(array, kind))
 
 
-def _varying(array: pa.Array, kind: PgType) -> pa.Array:
+def varying(array: pa.Array, kind: PgType) -> pa.Array:
+    """Each value of `array`, which is no dictionary, as a type `kind` of varying size: binary or text."""
+    if kind.element is not None:
+        return _array(array, kind)
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), BINARY)
     if kind.oid == types.BYTEA:
         return array.cast(BINARY)
     if kind.oid == types.VARBIT:
         return _each(array, _bits)
-    return texts.text(array, kind).cast(BINARY)
+    return texts.text(array, kind)
 
 
 def _each(array: pa.Array, write: Callable[[Any], bytes]) -> pa.Array:

@@ -101,10 +101,14 @@ def gathered(parts: Sequence[pa.Array], count: int) -> memoryview:
     """The parts of the first row, of the second, and so on, as they lie side by side."""
     if not count:
         return memoryview(b"")
-    found = pc.take(pa.concat_arrays(parts), _order(len(parts), count), boundscheck=False)
-    _, offsets, data = found.buffers()
+    return inside(pc.take(pa.concat_arrays(parts), _order(len(parts), count), boundscheck=False))
+
+
+def inside(values: pa.Array) -> memoryview:
+    """The bytes of all values, one after the other."""
+    _, offsets, data = values.buffers()
     ends = memoryview(offsets).cast("i")
-    return memoryview(data)[ends[found.offset] : ends[found.offset + len(found)]]
+    return memoryview(data)[ends[values.offset] : ends[values.offset + len(values)]]
 
 
 @lru_cache(maxsize=8)
@@ -121,6 +125,6 @@ def _offsets(width: int, count: int) -> pa.Buffer:
     return pa.py_buffer(array("i", range(0, (count + 1) * width, width)))
 
 
-def fixed_binary(raw: bytes | bytearray, width: int, count: int) -> pa.Array:
+def fixed_binary(raw: bytes | bytearray | pa.Buffer, width: int, count: int) -> pa.Array:
     """`count` values of `width` bytes each."""
     return pa.Array.from_buffers(BINARY, count, [None, _offsets(width, count), pa.py_buffer(raw)])

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from polyport.expression import quote
-from polyport.ports.output.sql import binaries, bytewise, texts
+from polyport.ports.output.sql import bytewise, rows, texts
 from polyport.ports.output.sql.commands import Copy, Write
 from polyport.ports.output.sql.messages import message
 from polyport.ports.output.sql.states import StateError
@@ -167,12 +167,11 @@ def header(copy: Copy, names: Sequence[str]) -> bytes:
 
 def copied(copy: Copy, batch: pa.RecordBatch, kinds: Sequence[PgType], zone: str) -> memoryview:
     """The rows of a batch as CopyData messages, one a row."""
-    columns = list(zip(batch.columns, kinds, strict=True))
     if copy.format == "binary":
-        fields = [binaries.field(column, kind) for column, kind in columns]
-        opened = batch.num_columns.to_bytes(2, "big")
-        return bytewise.framed(b"d", fields, batch.num_rows, opened)
-    shown = [texts.text(column, kind, zone) for column, kind in columns]
+        return rows.written(b"d", batch, kinds, (1,) * len(kinds), zone)
+    shown = [
+        texts.text(column, kind, zone) for column, kind in zip(batch.columns, kinds, strict=True)
+    ]
     return _lines(copy, shown, batch.schema.names, batch.num_rows)
 
 

@@ -59,7 +59,7 @@ def _plain(array: pa.Array) -> pa.Array:
 def _other(array: pa.Array) -> pa.Array:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), TEXT)
-    return pc.cast(array, TEXT)
+    return array if array.type == TEXT else pc.cast(array, TEXT)
 
 
 def _each(array: pa.Array, write: Callable[[Any], str]) -> pa.Array:
