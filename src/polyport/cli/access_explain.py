@@ -118,9 +118,12 @@ def _show(found: Explanation) -> None:
     if found.fix:
         console.say(f"  {console.accent('fix:')} {found.fix}")
     for one in found.agreements:
-        why = "counts" if one.counts else one.reason
-        console.say(f"  agreement {console.accent(one.id)} is {one.state}: {why}")
-    for dataset in found.datasets:
+        if one.counts:
+            console.say(f"  agreement {console.accent(one.id)} is {one.state}: counts")
+        elif one.reason not in found.reason:
+            named = "" if one.id in one.reason else f"agreement {console.accent(one.id)}: "
+            console.say(f"  {named}{one.reason}")
+    for dataset in found.datasets if found.admitted else ():  # else each says the same again
         _show_dataset(dataset)
     if not found.datasets:
         console.talk("Nothing is published yet. Next: polyport build")

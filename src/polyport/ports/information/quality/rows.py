@@ -230,11 +230,13 @@ class Finder:
         return "refused by a cleansing step"
 
     def _set_aside(self, view: View, kept: SetAside) -> Group:
-        title = self._title(kept)
         if kept.name not in view.datasets:
             why = FILTERED if kept.dataset else NO_POLICY
-            return Group(title, kept.dataset, kept.rows, 0, why)
-        seen = failing.count(view, kept.name)
+            return Group(self._title(kept), kept.dataset, kept.rows, 0, why)
+        return self._seen(kept, failing.count(view, kept.name))
+
+    def _seen(self, kept: SetAside, seen: int) -> Group:
+        title = self._title(kept)
         why = UNFIT if seen < kept.rows else ""
         return Group(title, kept.dataset, kept.rows, seen, why, set_aside=kept.name)
 
@@ -249,8 +251,10 @@ class Finder:
             if found.name not in view.snapshot.datasets:
                 raise NotFoundError(f"rows of {found.name!r} are not shown: {NO_POLICY}")
             view.schema(found.name)  # says why, where nothing is seen
-            group = self._set_aside(view, found)
-            table = failing.page(view, found.name, limit=wanted.limit, offset=wanted.offset)
+            table, seen = failing.counted_page(
+                view, found.name, limit=wanted.limit, offset=wanted.offset
+            )
+            group = self._seen(found, seen)
             plain = failing.plain(view, found.name)
             masked = dict(view.masked(found.name))
         *own, rule, reason = table.column_names
@@ -317,10 +321,10 @@ class Finder:
             why = failing.untold(view, rows)
             if why:
                 raise NotFoundError(f"which rows break {result.rule!r} is not told: {why}")
-            group = _counted(view, result, rows)
-            table = failing.page(
+            table, seen = failing.counted_page(
                 view, result.dataset, rows, limit=wanted.limit, offset=wanted.offset
             )
+            group = _counted(view, result, rows, seen)
             key = [name for name in view.dataset(result.dataset).key if name in table.column_names]
             order = dict.fromkeys((*key, *rows.columns, *table.column_names))
             masked = dict(view.masked(result.dataset))
@@ -334,8 +338,9 @@ class Finder:
                 raise NotFoundError("the rows of this build were not kept", where=self.report.run)
             sql = f'SELECT * FROM {expression.quote(name)} WHERE "_rule" = $held'
             rows = failing.Breaking(name, (), sql, {"held": result.rule})
-            seen = failing.count(view, name, rows)
-            table = failing.page(view, name, rows, limit=wanted.limit, offset=wanted.offset)
+            table, seen = failing.counted_page(
+                view, name, rows, limit=wanted.limit, offset=wanted.offset
+            )
         missing = result.rows_failing - seen
         group = replace(
             _of_rule(result),
@@ -358,8 +363,7 @@ def _of_rule(result: RuleResult) -> Group:
     return Group(result.sentence, result.dataset, result.rows_failing, 0, rule=result.rule)
 
 
-def _counted(view: View, result: RuleResult, rows: Breaking) -> Group:
-    seen = failing.count(view, result.dataset, rows)
+def _counted(view: View, result: RuleResult, rows: Breaking, seen: int) -> Group:
     group = replace(_of_rule(result), shown=seen, columns=rows.columns)
     if rows.groups:  # a value counts once less than it is there, so no difference means anything
         why = "" if view.whole(result.dataset) else "of rows that are alike, you see your own"
