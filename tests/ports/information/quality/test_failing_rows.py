@@ -61,6 +61,13 @@ def test_rows_that_break_a_rule_are_in_the_snapshot_and_so_is_what_they_repeat(r
     assert [r["id"] for r in seen(rows("?rule=cost_is_known&dataset=films"))] == [3, 4]
 
 
+def test_rows_that_are_alike_are_told_from_those_that_repeat(rows):
+    found = rows("?rule=titles_differ").json()
+    assert (found["rows_all"], found["rows_repeated"]) == (2, 1)
+    assert "rows_repeated" not in rows("?rule=titles_differ", PARTNER).json()
+    assert "of which 1 repeat another" in rows("?rule=titles_differ", HTML).text
+
+
 def test_row_filters_hold_and_what_they_hide_is_counted(rows):
     found = rows("?set_aside=films", PARTNER).json()
     assert [r["row"]["id"] for r in found["rows"]] == [5]

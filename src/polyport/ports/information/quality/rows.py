@@ -69,6 +69,10 @@ class Group:
     set_aside: str = ""
     columns: tuple[str, ...] = ()
     """What the rule looks at."""
+    allowed: bool = False
+    """Whether the rule holds all the same, for it allows so many."""
+    repeated: int = 0
+    """How many of them repeat an earlier row, where all that are alike are shown."""
 
     @property
     def hidden(self) -> int:
@@ -360,14 +364,18 @@ class Finder:
 
 
 def _of_rule(result: RuleResult) -> Group:
-    return Group(result.sentence, result.dataset, result.rows_failing, 0, rule=result.rule)
+    holds = result.status == "pass"
+    return Group(
+        result.sentence, result.dataset, result.rows_failing, 0, rule=result.rule, allowed=holds
+    )
 
 
 def _counted(view: View, result: RuleResult, rows: Breaking, seen: int) -> Group:
     group = replace(_of_rule(result), shown=seen, columns=rows.columns)
     if rows.groups:  # a value counts once less than it is there, so no difference means anything
-        why = "" if view.whole(result.dataset) else "of rows that are alike, you see your own"
-        return replace(group, rows=seen, why=why)
+        if view.whole(result.dataset):
+            return replace(group, rows=seen, repeated=result.rows_failing)
+        return replace(group, rows=seen, why="of rows that are alike, you see your own")
     return replace(group, why=FILTERED if seen < result.rows_failing else "")
 
 
@@ -379,6 +387,7 @@ def document(page: Page, head: Mapping[str, Any]) -> bytes:
         "title": group.title,
         "dataset": group.dataset,
         "rule": group.rule,
+        **({"rows_repeated": group.repeated} if group.repeated else {}),
         "set_aside": group.set_aside,
         "snapshot": page.snapshot,
         "columns": [
