@@ -199,6 +199,8 @@ class Read:
     seconds: float
     outcome: Literal["ok", "denied", "failed", "cut"] = "ok"
     """`cut`: the consumer stopped before the end."""
+    contract: str = ""
+    """The id of the contract behind the output port: it tells majors apart. Empty where it was read otherwise."""
 
 
 Status = Literal["pass", "warn", "fail", "error", "listed"]

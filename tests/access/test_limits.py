@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
 import pytest
 
-from polyport.access.limits import Requests
+from polyport.access.limits import Requests, one_request
 from polyport.errors import LimitError, SizeError
 from polyport.model import OWNER
 from polyport.product import Product
@@ -39,6 +42,21 @@ def test_a_limit_that_was_lowered_counts_at_once():
         requests.count("ann", 10)
     with pytest.raises(LimitError):
         requests.count("ann", 2)
+
+
+def test_what_one_request_opens_counts_once_of_each_principal_and_in_each_thread():
+    requests = Requests(clock=lambda: 5.0)
+    with one_request(), ThreadPoolExecutor(1) as other:
+        for _ in range(3):
+            requests.count("ann", 2)
+        requests.count("bob", 1)
+        other.submit(copy_context().run, requests.count, "ann", 2).result()
+    with one_request():
+        requests.count("ann", 2)
+    with one_request(), pytest.raises(LimitError):
+        requests.count("ann", 2)
+    with pytest.raises(LimitError):
+        requests.count("bob", 1)
 
 
 def limited(tmp_path, port, limits):

@@ -97,6 +97,8 @@ def test_the_table_of_exit_statuses_is_that_of_the_error_classes():
     rows = re.findall(r"^\| (\d+) \|.*\| ([^|]*) \|$", CLI, re.MULTILINE)
     told = {code: int(status) for status, named in rows for code in re.findall(r"PP\d+", named)}
     assert told == {c.code: c.exit_code for c in error_classes()}
+    statuses = [status for status, _ in rows]
+    assert statuses == list(dict.fromkeys(statuses))
 
 
 # Reference

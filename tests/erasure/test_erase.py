@@ -374,6 +374,7 @@ def test_a_snapshot_from_before_the_column_is_searched_by_value(full):
     [
         (["people", "--where", "person = 'Nobody Here' and city is null"], "no such row"),
         (["people", "--where", "id = 4"], "cannot be looked for"),
+        (["people", "--where", "person = 'ERASED'"], "marks that erasures leave"),
         (["people"], "which rows go"),
         (["people", "--where", "colour = 'red'"], "colour"),
         (["people", "--where", "person ="], "expected"),

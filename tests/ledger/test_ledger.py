@@ -3,9 +3,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 
 import pytest
 
@@ -48,6 +50,33 @@ def test_runs_and_reports_come_back_as_they_were(ledger):
     assert ledger.report("p", "00000001-x") == report
     assert ledger.report("p", "00000002-y") is None
     assert report.stops == (result,)
+
+
+def test_columns_are_counted_by_contract(ledger):
+    for contract in ("films-v1", "films", "films", ""):
+        ledger.record_read(a_read(contract=contract))
+    found = ledger.usage.columns("p")
+    assert {(r["contract"], r["column"], r["reads"]) for r in found} == {
+        (contract, column, reads)
+        for contract, reads in (("films-v1", 1), ("films", 2), ("", 1))
+        for column in ("id", "title")
+    }
+
+
+def test_what_was_counted_before_contracts_were_told_apart_is_taken_over_once(tmp_path):
+    file = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(file)) as old:
+        old.executescript(
+            "CREATE TABLE usage_columns (day TEXT, product TEXT, principal TEXT, dataset TEXT, "
+            '"column" TEXT, reads BIGINT, last_at TEXT, '
+            'PRIMARY KEY (day, product, principal, dataset, "column")); '
+            "INSERT INTO usage_columns VALUES ('2026-01-01','p','ann','films','id',4,'2026-01-01T10:00:00');"
+        )
+    for _ in range(2):
+        with closing(Ledger(file)) as ledger:
+            (row,) = ledger.usage.columns("p")
+            assert (row["principal"], row["contract"], row["column"]) == ("ann", "", "id")
+            assert (row["reads"], row["last_at"]) == (4, "2026-01-01T10:00:00")
 
 
 def test_reads_are_written_in_batches_and_at_close(ledger, tmp_path):

@@ -38,12 +38,13 @@ def difference(product: DataProduct, part: Part, old: Version, new: Version) -> 
 
 
 def _leaves(old: Any, new: Any, where: str) -> Iterator[Changed]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in dict.fromkeys((*old, *new)):
+    if any(isinstance(each, dict) for each in (old, new)):
+        before, after = [each if isinstance(each, dict) else {} for each in (old, new)]
+        for name in dict.fromkeys((*before, *after)):
             path = f"{where}.{name}" if where else name
-            yield from _leaves(old.get(name), new.get(name), path)
+            yield from _leaves(before.get(name), after.get(name), path)
     elif old != new:
-        said = ["not set" if value is None else repr(value) for value in (old, new)]
+        said = ["not set" if value is None else str(value) for value in (old, new)]
         yield Changed(where, "other", f"{said[0]} -> {said[1]}")
 
 

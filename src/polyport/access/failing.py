@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import count as count_up
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -150,6 +151,13 @@ def page(
     view: View, dataset: str, breaking: Breaking | None = None, *, limit: int, offset: int = 0
 ) -> pa.Table:
     """Rows of a dataset (where given: those that break a rule) in one order: what is alike, its key, the rest."""
+    return counted_page(view, dataset, breaking, limit=limit, offset=offset)[0]
+
+
+def counted_page(
+    view: View, dataset: str, breaking: Breaking | None = None, *, limit: int, offset: int = 0
+) -> tuple[pa.Table, int]:
+    """The same, and how many such rows the principal sees, by one read."""
     shown = view.schema(dataset)
     alike = breaking.columns if breaking and breaking.groups else ()
     keys = (*alike, *view.dataset(dataset).key)
@@ -157,8 +165,14 @@ def page(
     rest = [f.name for f in shown if f.name not in first and not pt.is_nested(f.type)]
     order = ", ".join(f"{quote(name)} NULLS LAST" for name in (*first, *rest))
     ordered = f" ORDER BY {order}" if order else ""
-    sql = f"SELECT * FROM ({_rows(dataset, breaking)}){ordered} LIMIT {int(limit)} OFFSET {int(offset)}"
-    return _read(view, dataset, sql, breaking, tuple(shown.names), limit)
+    number = next(n for n in (f"_all{'_' * i}" for i in count_up()) if n not in shown.names)
+    counted = f"SELECT *, count(*) OVER () AS {quote(number)} FROM ({_rows(dataset, breaking)})"
+    sql = f"{counted}{ordered} LIMIT {int(limit)} OFFSET {int(offset)}"
+    found = _read(view, dataset, sql, breaking, tuple(shown.names), limit)
+    whole = found[number][0].as_py() if found.num_rows else 0
+    if not found.num_rows and offset:  # beyond the last row, none says how many there are
+        whole = count(view, dataset, breaking)
+    return found.drop_columns([number]), whole
 
 
 def count(view: View, dataset: str, breaking: Breaking | None = None) -> int:

@@ -84,6 +84,9 @@ def broken(
 ) -> tuple[Affected, ...]:
     """Each of `changes` with the consumers that `product`'s books know of it in the last `DAYS` days.
 
+    Who reads through a port is a consumer of the contract behind it. What is read without one (in Python, by another
+    product, of quality reports) is what is published, and so promised by today's contracts, not by an older major's.
+
     Args:
         changes: The breaking ones, say.
         contract: The old ODCS document.
@@ -100,9 +103,11 @@ def broken(
     datasets = {each.get("name") for each in contract.get("schema") or ()}
     datasets |= {mapping[name].source for name in datasets if name in mapping}
     since = (now - timedelta(days=DAYS)).date()
-    reads = [r for r in ledger.usage.columns(product.id, since=since) if r["dataset"] in datasets]
-    found = all_agreements(control, product.id).values()
-    covering = [each for each in found if any(each.for_port(port.name) for port in shown)]
+    under = {str(contract.get("id")), *([] if mapping else [""])}
+    found = ledger.usage.columns(product.id, since=since)
+    reads = [r for r in found if r["dataset"] in datasets and r["contract"] in under]
+    agreed = all_agreements(control, product.id).values()
+    covering = [each for each in agreed if any(each.for_port(port.name) for port in shown)]
     return affected(changes, reads, covering, now, mapping)
 
 

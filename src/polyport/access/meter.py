@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
+
+    from polyport.access.view import View
 
 Outcome: TypeAlias = Literal["ok", "denied", "failed", "cut"]
 
@@ -49,3 +51,10 @@ class Meter:
                 **self.read,
             )
         )
+
+
+def promised_by(contract: str, view: View) -> View:
+    """The view; what is read through it is recorded as read under `contract`."""
+    record = view.record
+    view.record = lambda read: record(replace(read, contract=contract))
+    return view

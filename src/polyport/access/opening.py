@@ -12,6 +12,7 @@ from urllib.parse import quote
 from polyport.access import admission, configuration, lifecycle
 from polyport.access.admission import Standing
 from polyport.access.mapping import AS_PUBLISHED, Mapped
+from polyport.access.meter import promised_by
 from polyport.access.policy import Policy
 from polyport.access.view import View
 from polyport.errors import RetiredError
@@ -183,7 +184,8 @@ class Door:
             if gone is not None:
                 raise gone
             mapping = Mapped(self.spec.mapping) if self.spec.mapping else None
-        return self.open(principal, ref, port=self.port, purpose=purpose, mapping=mapping)
+        view = self.open(principal, ref, port=self.port, purpose=purpose, mapping=mapping)
+        return promised_by(self.spec.contract_id, view) if self.spec is not None else view
 
     def snapshots(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from polyport.access.explain import DatasetSeen, Explanation, Who
+    from polyport.access.explain import AgreementSeen, DatasetSeen, Explanation, Who
     from polyport.model import Principal
     from polyport.product import Product
 
@@ -106,9 +106,8 @@ def _show(found: Explanation) -> None:
     if found.fix:
         console.say(f"  {console.accent('fix:')} {found.fix}")
     for one in found.agreements:
-        why = "counts" if one.counts else one.reason
-        console.say(f"  agreement {console.accent(one.id)} is {one.state}: {why}")
-    for dataset in found.datasets if found.admitted else ():
+        _show_agreement(one, found.reason)
+    for dataset in found.datasets if found.admitted else ():  # else each says the same again
         _show_dataset(dataset)
     unknown = {
         name for dataset in found.datasets for role in dataset.roles for name in role.unknown
@@ -120,6 +119,15 @@ def _show(found: Explanation) -> None:
         )
     if not found.datasets:
         console.talk("Nothing is published yet. Next: polyport build")
+
+
+def _show_agreement(one: AgreementSeen, said: str) -> None:
+    """What becomes of an agreement; nothing where that was `said`."""
+    if one.counts:
+        console.say(f"  agreement {console.accent(one.id)} is {one.state}: counts")
+    elif one.reason not in said:
+        named = "" if one.id in one.reason else f"agreement {console.accent(one.id)}: "
+        console.say(f"  {named}{one.reason}")
 
 
 def _having(who: Who) -> str:

@@ -185,8 +185,8 @@ def _show(found: Difference, places: Sequence[str], who: Sequence[Affected]) -> 
     console.say(", ".join(counts) if counts else "Nothing differs but perhaps the version.")
     if found.suggested and found.changes:
         console.talk(
-            f"{found.old.id} {found.old.version}: the new version is to be {found.suggested} or above"
-            f"; it says {found.new.version or 'none'}"
+            f"The change from {found.old.version} wants version {found.suggested} or above"
+            f"; {found.new.id} says {found.new.version or 'none'}"
         )
 
 

@@ -268,7 +268,7 @@ def _show(told: Mapping[str, Any]) -> None:
         counts = ", ".join(f"{console.plural(n, 'row')} of {name}" for name, n in rows.items())
         console.say(f"  snapshot {number}: {counts or 'its Iceberg history'}")
     for what, count in told.get("removed", {}).items():
-        console.say(f"  {count:,} {what}")
+        console.say(f"  {what}: {count:,}")
     for number, processes in told.get("readers", {}).items():
         who = ", ".join(map(str, processes)) or "unknown"
         console.say(

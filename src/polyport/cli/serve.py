@@ -144,12 +144,24 @@ def show_addresses(
     from polyport import server
 
     for product in products:
-        console.talk(
-            f"\n{console.bold(product.spec.name)}  {base}{server.address(product.spec.id)}"
-        )
+        head = f"{console.bold(product.spec.name)}  {base}{server.address(product.spec.id)}"
+        console.talk(f"\n{head}{_state(product)}")
         if not product.history():
             console.talk(
                 f"  {console.warning('no snapshot yet')}: polyport build {console.pasted(product.spec.home)}"
             )
         for name, line in server.client_lines(product, base, addresses).items():
             console.talk(f"  {console.accent(name.ljust(8))} {line}")
+
+
+def _state(product: Product) -> str:
+    """What its state means for who reads it; empty where it is as usual."""
+    from polyport.access import lifecycle
+
+    status = lifecycle.status(product.spec)
+    means = {
+        **dict.fromkeys(lifecycle.PREPARED, "only its owner reads it"),
+        "deprecated": "answers say so",
+        "retired": "its output ports refuse",
+    }
+    return f"  {console.warning(status)}: {means[status]}" if status in means else ""

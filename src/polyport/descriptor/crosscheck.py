@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from polyport.descriptor.checks import access, agreements, contracts, ports, quality, steps
+from polyport.descriptor.checks import (
+    access,
+    agreements,
+    contracts,
+    ports,
+    product,
+    quality,
+    steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +32,7 @@ def contract_alone(file: ContractFile) -> Iterator[Diagnostic]:
 
 def folder_checks(folder: Folder) -> Iterator[Diagnostic]:
     """What is wrong between the files of a product."""
+    yield from product.check(folder)
     yield from ports.check(folder)
     yield from contracts.check(folder)
     yield from steps.check(folder)

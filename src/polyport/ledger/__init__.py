@@ -12,7 +12,7 @@ from polyport.ledger.batch import Batch
 from polyport.ledger.database import METADATA, open_database, told
 from polyport.ledger.journal import Journal
 from polyport.ledger.records import dump, load_report, load_run
-from polyport.ledger.usage import Usage
+from polyport.ledger.usage import Usage, take_over
 from polyport.model import Read, Request
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Ledger:
             StoreError: It cannot be opened.
         """
         self._engine = open_database(url)
+        take_over(self._engine)
         self._waiting: Batch[Read | Request] = Batch(self._write, seconds=FLUSH_SECONDS)
         self.journal = Journal(self._engine)
         """What was agreed, configured and said."""
@@ -143,7 +144,7 @@ class Ledger:
     def reads(
         self, product: str, *, since: datetime | None = None, limit: int = 10_000
     ) -> Sequence[Mapping[str, Any]]:
-        """The newest reads, newest first; one mapping a read, with the fields of `Read`."""
+        """The newest reads, newest first; one mapping a read, with the fields of `Read` but for `contract`."""
         self.flush()
         query = sa.select(_READS).where(_READS.c.product == product)
         if since:

@@ -22,11 +22,17 @@ BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
 """Seconds: the upper bounds of the latency histogram; what took longer is in the count only."""
 
 
-def _counted(name: str, keys: Sequence[str], sums: Sequence[str], last: str = "") -> sa.Table:
+def _counted(
+    name: str,
+    keys: Sequence[str],
+    sums: Sequence[str],
+    last: str = "",
+    metadata: sa.MetaData = METADATA,
+) -> sa.Table:
     columns: list[sa.Column[Any]] = [sa.Column(key, sa.Text, primary_key=True) for key in keys]
     columns += [sa.Column(s, sa.Float() if s == "seconds" else sa.BigInteger()) for s in sums]
     columns += [sa.Column(last, sa.Text)] if last else []
-    return sa.Table(name, METADATA, *columns)
+    return sa.Table(name, metadata, *columns)
 
 
 _READS = _counted(
@@ -35,7 +41,10 @@ _READS = _counted(
     ("reads", "rows", "bytes", "seconds"),
 )
 _COLUMNS = _counted(
-    "usage_columns", ("day", "product", "principal", "dataset", "column"), ("reads",), "last_at"
+    "usage_contract_columns",
+    ("day", "product", "principal", "contract", "dataset", "column"),
+    ("reads",),
+    "last_at",
 )
 _FAST = tuple(f"within_{n}" for n in range(len(BUCKETS)))
 _REQUESTS = _counted(
@@ -69,7 +78,7 @@ class Usage:
         return self._rows(_READS, product, since)
 
     def columns(self, product: str = "", *, since: date | None = None) -> list[dict[str, Any]]:
-        """One mapping a day, product, principal, dataset and column: `reads`, `last_at` (ISO 8601, UTC)."""
+        """One mapping a day, product, principal, contract, dataset and column: `reads`, `last_at` (ISO 8601, UTC)."""
         return self._rows(_COLUMNS, product, since)
 
     def requests(self, product: str = "", *, since: date | None = None) -> list[dict[str, Any]]:
@@ -89,6 +98,34 @@ class Usage:
             query = query.where(table.c.day >= since.isoformat())
         with told("read"), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def take_over(engine: sa.Engine) -> None:
+    """Take what a ledger counted by column before contracts were told apart: as read without one.
+
+    Raises:
+        StoreError: It cannot be read or written.
+    """
+    with told("written"), engine.begin() as connection:
+        if not sa.inspect(connection).has_table(_BEFORE.name):
+            return
+        if (
+            connection.dialect.name == "sqlite"
+        ):  # of two processes the second waits, and looks again
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if sa.inspect(connection).has_table(_BEFORE.name):
+            rows = connection.execute(sa.select(_BEFORE)).mappings().all()
+            _add(connection, _COLUMNS, [{**row, "contract": ""} for row in rows])
+            connection.execute(sa.schema.DropTable(_BEFORE, if_exists=True))
+
+
+_BEFORE = _counted(
+    "usage_columns",
+    ("day", "product", "principal", "dataset", "column"),
+    ("reads",),
+    "last_at",
+    sa.MetaData(),
+)
 
 
 def rename(connection: sa.Connection, change: Callable[[str], str]) -> int:
@@ -126,6 +163,7 @@ def _columns(read: Read) -> Iterable[dict[str, Any]]:
             "day": read.at.date().isoformat(),
             "product": read.product,
             "principal": read.principal,
+            "contract": read.contract,
             "dataset": read.dataset,
             "column": column,
             "reads": 1,
@@ -183,4 +221,4 @@ def _insert(dialect: str, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     return postgresql.insert(table)
 
 
-__all__ = ["BUCKETS", "TABLES", "Usage", "rename"]
+__all__ = ["BUCKETS", "TABLES", "Usage", "rename", "take_over"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from polyport.access.limits import one_request
 from polyport.errors import PolyportError
 from polyport.model import Request
 
@@ -109,7 +110,8 @@ class Counted:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         try:
-            await self.app(scope, receive, watched)
+            with one_request():
+                await self.app(scope, receive, watched)
         finally:
             self.ledger.record_request(
                 Request(

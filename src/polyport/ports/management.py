@@ -91,6 +91,8 @@ class Operation:
     """Whether it wants `If-Match`: the ETag of what it changes."""
     created: bool = False
     """Whether it answers 201."""
+    media: str = "application/json"
+    """The media type of what it gives."""
 
 
 @runtime_checkable

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from polyport.access.identity import Identify
     from polyport.product import Product
@@ -69,7 +69,7 @@ def create_app(
     routes += _node(metadata, products)
     metered = [(p.spec.id, p.ledger, p.stored) for p in products]
     routes.append(Route("/metrics", guarded(metrics.node(metered, identify))))
-    routes.append(Route("/{path:path}", _nothing_here))
+    routes.append(Mount("/", _nothing_here))
     return Starlette(
         routes=routes,
         middleware=[
@@ -202,5 +202,7 @@ def _with_slash(request: Request) -> Response:
     return RedirectResponse(f"./{sent}/" + (f"?{query}" if query else ""))
 
 
-def _nothing_here(request: Request) -> Response:
-    return problem(NotFoundError(f"nothing is at {request.url.path}", fix="start at /"))
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """404, whatever the method."""
+    missing = NotFoundError(f"nothing is at {scope['path']}", fix="start at /")
+    await problem(missing)(scope, receive, send)

@@ -204,13 +204,8 @@ def test_the_document_of_all_operations_is_openapi_and_whole(product):
     validate(document)
     told = {(m.upper(), p) for p, ms in document["paths"].items() for m in ms}
     for port in product.management(asking(OWNER), product.ports()):
-        if isinstance(port, Described) and port.name in (
-            "access",
-            "settings",
-            "openapi",
-            "feedback",
-        ):
-            assert {(o.method, o.path) for o in port.operations()} <= told
-            routes = {r.path for r in port.routes() if isinstance(r, Route)}
-            assert routes == {o.path for o in port.operations()}
+        assert isinstance(port, Described), port.name
+        assert {(o.method, o.path) for o in port.operations()} <= told
+        routes = {r.path: r for r in port.routes() if isinstance(r, Route)}
+        assert set(routes) == {o.path for o in port.operations()}
     assert "Role" in document["components"]["schemas"]

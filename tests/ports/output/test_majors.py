@@ -345,12 +345,19 @@ def test_catalogues_tell_majors_apart(product):
 
 @pytest.fixture
 def narrowed(product):
-    """The older major without `by`, as it is about to be published; `pat` and `ann` read that, and `joe` does not."""
+    """The older major without `by`, as it is about to be published; `pat` and `ann` read that, and `joe` does not.
+
+    `kim` reads what it is made from through the newer major, and `lee` through none.
+    """
     for name, role in (("pat", "partner"), ("ann", "partner"), ("joe", "titles")):
         with old_port(product).context.open(Principal(name, frozenset({role}))) as view:
             view.scan(
                 "movie", columns=[n for n in ("nr", "by") if n in view.schema("movie").names]
             ).read_all()
+    newer = next(p for p in product.ports() if p.context.spec.version == "2.0.0").context.open
+    for name, opened in (("kim", newer), ("lee", product.open)):
+        with opened(Principal(name, frozenset({"partner"}))) as view:
+            view.scan("films", columns=["director"]).read_all()
     document = {
         "apiVersion": "v0.9.0", "kind": "AccessAgreement", "id": "a", "status": "approved",
         "description": {"purpose": "x"}, "provider": {"teamId": "t", "dataProductId": "films", "outputPortId": "rest"},
@@ -381,6 +388,20 @@ def test_who_breaks_is_found_behind_the_mapping(narrowed):
     assert {c["principal"] for c in by["consumers"]} == {"pat", "ann"}
     assert [a["consumer"] for a in by["agreements"]] == ["zoe"]
     assert [d["impactLevel"] for d in found["diffs"] if "by" in d["path"]] == ["MAJOR"]
+
+
+def test_readers_of_the_newer_major_break_by_its_contract_and_those_of_the_older_do_not(narrowed):
+    newer = narrowed.spec.home / "contracts/films.odcs.yaml"
+    line = "{name: director, logicalType: string, physicalType: VARCHAR"
+    newer.write_text(newer.read_text("utf-8").replace(line, f"{line}(3)"), "utf-8")
+    path = "/products/films/contracts/difference?contract=films&to=current"
+    with Product.load(narrowed.spec.home) as changed:
+        found = Client(create_app([changed], identify=lambda _: (OWNER, ""))).get(path).json()
+    (affected,) = [
+        p["value"] for p in found["customProperties"] if p["property"] == "polyport.affected"
+    ]
+    (narrower,) = [each for each in affected if "director" in each["path"]]
+    assert {c["principal"] for c in narrower["consumers"]} == {"kim", "lee"}
 
 
 def test_consumers_hear_of_the_older_major_what_it_shows_them_and_no_names(narrowed):

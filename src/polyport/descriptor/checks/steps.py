@@ -149,11 +149,20 @@ def _promises(
                 fix = "call it by a name without a dot: files with a second dot in their name are passed over"
             yield error("PP219", f"nothing makes the dataset `{one.name}`", place, fix=fix)
         elif key in steps and steps[key].columns is not None:
-            yield from _columns(contract, at, one, steps[key])
+            yield from _columns(contract, at, one, steps[key], _older(folder, contract))
+
+
+def _older(folder: Folder, contract: ContractFile) -> str:
+    """What maps the contract, where it is that of an older major of a port alone; empty where it is not."""
+    behind = [port for port in folder.product.outputs if port.contract_id == contract.id]
+    if not behind or not all(map(folder.product.successor, behind)):
+        return ""
+    named = f"{behind[0].name}@{behind[0].major}"
+    return f'map the older major: `ports: {{"{named}": {{mapping: ...}}}}` in polyport.yaml'
 
 
 def _columns(
-    contract: ContractFile, at: int, one: SchemaObject, step: Step
+    contract: ContractFile, at: int, one: SchemaObject, step: Step, older: str
 ) -> Iterator[Diagnostic]:
     given = {column.name.lower(): column for column in step.columns or ()}
     whole = step.source.place(
@@ -167,6 +176,7 @@ def _columns(
             left = [c.name for c in given.values() if c.name and c.name.lower() not in promised]
             near = did_you_mean(prop.name, left) if left else ""
             fix = near if "did you mean" in near else f"select it in {step.file.path.name}"
+            fix = older or fix
             message = f"{step.file.path.name} gives no column `{prop.name}`"
             yield error("PP224", message, *places, fix=fix)
     yield from _extra(one, step)

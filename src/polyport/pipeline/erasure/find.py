@@ -9,7 +9,7 @@ from polyport.errors import ConfigurationError, NotFoundError
 from polyport.expression import Compare, In, columns, leaves, parse, quote, to_sql
 from polyport.model import Files, Relation
 from polyport.pipeline.erasure.tombstones import ANY, Hashing, Marks, Stone, digests, text_columns
-from polyport.pipeline.erasure.wanted import LONGEST, SHORTEST
+from polyport.pipeline.erasure.wanted import BLANK, LONGEST, SHORTEST, Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -169,6 +169,12 @@ def _check(values: tuple[str, ...]) -> None:
             f"{len(bad)} of {len(values)} values cannot be looked for in every byte: they have fewer than "
             f"{SHORTEST} characters ({_SHORTEST_NUMBER} for a number) or more than {LONGEST:,}",
             fix="say with --column which column's values identify the person or entity: a name, an address",
+        )
+    own = [v for v in values if Values((v,)).blanked(BLANK) != BLANK]
+    if own:
+        raise ConfigurationError(
+            f"{own[0]!r} cannot be looked for: the marks that erasures leave hold it",
+            fix="say with --column which other column's values identify the person or entity",
         )
 
 

@@ -23,7 +23,7 @@ from polyport.ports.http import (
     negotiate,
     not_modified,
 )
-from polyport.ports.management import Content, ManagementContext, steering
+from polyport.ports.management import Content, ManagementContext, Operation, steering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,12 @@ _MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _VERBS: Mapping[str, Decision] = {
     "approve": "approved", "refuse": "refused", "revoke": "revoked",
 }  # fmt: skip
+_ASKED = {"type": "object", "description": "A Bitol OAAS document (draft): `AccessAgreement`"}
+_NOTE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"note": {"type": "string", "description": "Why; needed to refuse and revoke"}},
+}
 
 
 class AgreementsPort:
@@ -58,6 +64,21 @@ class AgreementsPort:
             Route(base, by_method(GET=self._list, POST=self._request)),
             Route(f"{base}/{{id}}", by_method(GET=self._show, PUT=self._change)),
             *(Route(f"{base}/{{id}}/{verb}", by_method(POST=self._decide)) for verb in _VERBS),
+        ]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        base = f"/control/{self.name}"
+        one = f"{base}/{{id}}"
+        return [
+            Operation("GET", base, "The agreements that you may know of", media=HAL),
+            Operation("POST", base, "Ask for one", body=_ASKED, created=True, media=HAL),
+            Operation("GET", one, "One, as an OAAS document", media=HAL),
+            Operation("PUT", one, "Other terms, as a new version", body=_ASKED, media=HAL),
+            *(
+                Operation("POST", f"{one}/{verb}", f"{verb.title()} it", body=_NOTE, media=HAL)
+                for verb in _VERBS
+            ),
         ]
 
     def _list(self, request: Request, _: object) -> Response:

@@ -13,7 +13,7 @@ from polyport.errors import AccessError, QueryError
 from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Principal
 from polyport.ports.configuration._asked import by_method, only
 from polyport.ports.http import VARY
-from polyport.ports.management import Content, ManagementContext, steering
+from polyport.ports.management import Content, ManagementContext, Operation, steering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,26 @@ if TYPE_CHECKING:
 
 _HEADERS = {"Cache-Control": "no-store", "Vary": VARY}
 _KNOWN = ("principal", "roles", "teams", "attributes", "expires", "note")
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_CREATED = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["principal"],
+    "properties": {
+        "principal": _TEXT,
+        "roles": _TEXTS,
+        "teams": _TEXTS,
+        "attributes": {"type": "object", "additionalProperties": _TEXT},
+        "expires": {**_TEXT, "description": "90d, a date, or an RFC 3339 time; else never"},
+        "note": _TEXT,
+    },
+}
+_ROTATED = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"grace": {**_TEXT, "description": "How long the old secret works, too: 1h"}},
+}
 
 
 class KeysPort:
@@ -44,6 +64,18 @@ class KeysPort:
             Route(base, by_method(GET=self._list, POST=self._create)),
             Route(f"{base}/{{key}}", by_method(GET=self._show, DELETE=self._revoke)),
             Route(f"{base}/{{key}}/rotate", by_method(POST=self._rotate)),
+        ]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        base = f"/control/{self.name}"
+        rotated = "Give it a new secret, told this once"
+        return [
+            Operation("GET", base, "All keys, never their secrets"),
+            Operation("POST", base, "A key, its text told this once", body=_CREATED, created=True),
+            Operation("GET", f"{base}/{{key}}", "One key"),
+            Operation("DELETE", f"{base}/{{key}}", "Revoke it"),
+            Operation("POST", f"{base}/{{key}}/rotate", rotated, body=_ROTATED),
         ]
 
     def _list(self, request: Request, _: object) -> Response:

@@ -87,7 +87,7 @@ def _operation(port: str, each: Operation) -> dict[str, Any]:
         "responses": {
             "201" if each.created else "200": {
                 "description": each.summary,
-                "content": {_JSON: {"schema": {"type": "object"}}},
+                "content": {each.media: {"schema": {"type": _kind(each.media)}}},
             },
             "default": {
                 "description": "What is wrong",
@@ -99,6 +99,10 @@ def _operation(port: str, each: Operation) -> dict[str, Any]:
         schema = _hoisted({k: v for k, v in each.body.items() if k != "$defs"})
         found["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
     return found
+
+
+def _kind(media: str) -> str:
+    return "object" if media.endswith("json") else "string"
 
 
 def _parameters(each: Operation) -> Iterator[Mapping[str, Any]]:

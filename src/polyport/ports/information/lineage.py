@@ -14,7 +14,7 @@ from polyport.ledger import lineage
 from polyport.ledger.lineage import Standing
 from polyport.model import LATEST
 from polyport.ports.http import VARY, guarded, pairs, ref_of
-from polyport.ports.management import steering
+from polyport.ports.management import Operation, steering
 from polyport.ports.query import once
 
 if TYPE_CHECKING:
@@ -52,6 +52,17 @@ class LineagePort:
         return [
             Route("/lineage", guarded(self._graph)),
             Route("/lineage/events", guarded(self._events)),
+        ]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        told = ("Only this dataset", "Only this column of it", "up, down or both", "How many edges")
+        graph = dict(zip(_KNOWN, (*told, "As of this snapshot"), strict=True))
+        events = {"run": "Those of this run", "limit": f"How many, newest first; at most {MOST}"}
+        made_from = "What datasets and columns are made from, and what is made from them"
+        return [
+            Operation("GET", "/lineage", made_from, graph, media=HAL),
+            Operation("GET", "/lineage/events", "OpenLineage events, for who steers", events),
         ]
 
     async def _graph(self, request: Request) -> Response:
@@ -96,7 +107,8 @@ class LineagePort:
         )
         if not start and {"dataset", "column"} & set(asked):
             raise NotFoundError(
-                "there is no such dataset or column that you may see the lineage of"
+                "there is no such dataset or column that you may see the lineage of",
+                fix=f"GET {self.context.base}/lineage lists what there is",
             )
         depth = _number(asked, "depth", 0, least=0, most=DEEPEST)
         shown = lineage.walk(whole, start, direction=_direction(asked), depth=depth)

@@ -22,6 +22,7 @@ from polyport.ledger import metrics
 from polyport.ledger.usage import BUCKETS
 from polyport.model import OWNER_ROLE, PLATFORM_ROLE
 from polyport.ports.http import VARY, HttpError, guarded, negotiate, pairs
+from polyport.ports.management import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,11 @@ class MetricsPort:
     def routes(self) -> Sequence[BaseRoute]:
         """`/metrics`."""
         return [Route("/metrics", guarded(self._metrics))]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        asked = {"since": "From this day on", "by": f"Some of {', '.join(get_args(metrics.By))}"}
+        return [Operation("GET", "/metrics", "Who uses it how much, and what it costs", asked)]
 
     async def _metrics(self, request: Request) -> Response:
         return await run_in_threadpool(self._answer, request)

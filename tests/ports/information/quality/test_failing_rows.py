@@ -61,6 +61,13 @@ def test_rows_that_break_a_rule_are_in_the_snapshot_and_so_is_what_they_repeat(r
     assert [r["id"] for r in seen(rows("?rule=cost_is_known&dataset=films"))] == [3, 4]
 
 
+def test_rows_that_are_alike_are_told_from_those_that_repeat(rows):
+    found = rows("?rule=titles_differ").json()
+    assert (found["rows_all"], found["rows_repeated"]) == (2, 1)
+    assert "rows_repeated" not in rows("?rule=titles_differ", PARTNER).json()
+    assert "of which 1 repeat another" in rows("?rule=titles_differ", HTML).text
+
+
 def test_row_filters_hold_and_what_they_hide_is_counted(rows):
     found = rows("?set_aside=films", PARTNER).json()
     assert [r["row"]["id"] for r in found["rows"]] == [5]
@@ -145,6 +152,38 @@ def test_reads_are_metered_as_those_of_the_port(product, rows):
     mine = [r for r in product.ledger.reads("films") if r["rows"] and r["dataset"] == "films"]
     assert {r["port"] for r in mine} == {"quality"}
     assert any(set(r["columns"]) == {"id", "title", "studio", "cost"} for r in mine)
+
+
+@pytest.mark.parametrize(
+    "query", ["?set_aside=films", "?rule=cost_is_known", "?rule=cost_is_known&limit=1"]
+)
+def test_a_page_is_one_read_and_one_request(product, rows, query):
+    def known():
+        product.ledger.flush()
+        usage = product.ledger.usage
+        reads = sum(r["reads"] for r in usage.reads("films") if r["port"] == "quality")
+        return reads, sum(r["requests"] for r in usage.requests("films"))
+
+    before = known()
+    assert rows(query, PARTNER).json()["rows_shown"] == 1
+    assert [now - then for then, now in zip(before, known(), strict=True)] == [1, 1]
+
+
+def test_a_page_beyond_the_last_row_says_how_many_there_are(rows):
+    found = rows("?rule=cost_is_known&offset=9").json()
+    assert (found["rows"], found["rows_shown"]) == ([], 2)
+
+
+def test_a_page_is_one_request_of_those_that_a_limit_allows(tmp_path):
+    limited = FILES["polyport.yaml"] + "limits: {requests_per_minute: 2}\n"
+    write(tmp_path / "films", ROWS, FILES | {"polyport.yaml": limited})
+    pat = Principal("pat", frozenset({"partner"}), {"studio": "Fox"})
+    with Product.load(tmp_path / "films") as product:
+        product.build()
+        client = Client(create_app([product], identify=asking(pat)))
+        rows = f"{BASE}/reports/{product.ledger.reports('films')[0].run}/rows"
+        asked = [client.get(f"{rows}?set_aside=films"), client.get(rows), client.get(rows)]
+        assert [reply.status_code for reply in asked] == [200, 200, 429]
 
 
 def test_an_agreement_is_needed_where_all_reads_need_one(tmp_path):

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from polyport.ports.http import VARY, HttpError, guarded, negotiate
 from polyport.ports.information.definition.clauses import Clause, Facts, clauses
 from polyport.ports.information.definition.omms import omms
+from polyport.ports.management import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,13 @@ class DefinitionPort:
         return [
             Route("/definition", guarded(self._answer)),
             Route("/definition/omms", guarded(self._answer_omms)),
+        ]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        return [
+            Operation("GET", "/definition", "Is it a data product? Clause by clause"),
+            Operation("GET", "/definition/omms", "The same as a Bitol OMMS draft", media=OMMS),
         ]
 
     def clauses(self) -> list[Clause]:

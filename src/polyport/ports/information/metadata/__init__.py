@@ -19,6 +19,7 @@ from polyport.ports.information.metadata.schema_org import croissant, schema_org
 from polyport.ports.information.metadata.sight import Sight
 from polyport.ports.information.metadata.statistics import statistics
 from polyport.ports.information.metadata.turtle import turtle
+from polyport.ports.management import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -62,6 +63,26 @@ class MetadataPort:
             "/croissant.json": lambda sight, _: _json(croissant(sight), LD),
         }
         return [Route(f"/metadata{p}", guarded(self._answering(make))) for p, make in made.items()]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        asked = {"snapshot": "As of this snapshot", "include": f"Some of {', '.join(PARTS)}"}
+        at = {"snapshot": asked["snapshot"]}
+        told = {
+            "": ("What the product is", HAL),
+            "/statistics": ("Statistics of each column that you see", JSON),
+            "/odps": ("The Bitol ODPS document", JSON),
+            "/contracts": ("The Bitol ODCS contracts", JSON),
+            "/contracts/{contract}": ("One of them", JSON),
+            "/dcat.jsonld": ("DCAT 3 and DPROD as JSON-LD", LD),
+            "/dcat.ttl": ("DCAT 3 and DPROD as Turtle", TURTLE),
+            "/schema-org.jsonld": ("schema.org Dataset", LD),
+            "/croissant.json": ("Croissant", LD),
+        }
+        return [
+            Operation("GET", f"/metadata{path}", says, at if path else asked, media=media)
+            for path, (says, media) in told.items()
+        ]
 
     @contextmanager
     def sight(self, request: Request) -> Iterator[Sight]:

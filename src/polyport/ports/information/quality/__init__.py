@@ -18,6 +18,7 @@ from polyport.ports.information.quality.oors import oors
 from polyport.ports.information.quality.page import groups_page, report_page, rows_page
 from polyport.ports.information.quality.promises import Promise, gather, promises, told
 from polyport.ports.information.quality.sight import sight_of
+from polyport.ports.management import Operation
 from polyport.ports.pages import HTML
 
 if TYPE_CHECKING:
@@ -61,6 +62,23 @@ class QualityPort:
             route("/quality/reports", self._reports),
             route("/quality/reports/{run}", self._report),
             route("/quality/reports/{run}/rows", self._rows),
+        ]
+
+    def operations(self) -> Sequence[Operation]:
+        """See `Described.operations`."""
+        reports, limit = "/quality/reports", {"limit": f"How many, newest first; at most {_MOST}"}
+        rows_of = {
+            "rule": "Rows that break the rule of this id",
+            "dataset": "Of this dataset, where two rules have the id",
+            "set_aside": "Rows that the dataset or `cleanse/STEP` of this name set aside",
+            "limit": f"Rows a page; at most {rows.MOST}",
+            "offset": "How many rows to pass over",
+        }
+        return [
+            Operation("GET", "/quality", "The report of the last build, and the promises now"),
+            Operation("GET", reports, "The newest reports, a point each", limit),
+            Operation("GET", f"{reports}/{{run}}", "One report"),
+            Operation("GET", f"{reports}/{{run}}/rows", "What rows failed there", rows_of),
         ]
 
     def _report(self, request: Request) -> Response:

@@ -53,6 +53,8 @@ class Table:
     held: Sequence[RuleResult]
     listed: Sequence[RuleResult]
     failing: int
+    allowed: int
+    """Of `failing` those within what the rule lets pass."""
     refused: int
 
     @property
@@ -180,6 +182,7 @@ def _table(name: str, report: QualityReport, back: Sequence[QualityReport]) -> T
         [r for r in mine if r.status == "pass"],
         [r for r in mine if r.status == "listed"],
         trends.failing(report, name),
+        sum(r.rows_failing for r in mine if r.status == "pass" and r.kind != "built-in"),
         trends.refused(report, name),
     )
 

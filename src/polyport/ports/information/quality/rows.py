@@ -69,6 +69,10 @@ class Group:
     set_aside: str = ""
     columns: tuple[str, ...] = ()
     """What the rule looks at."""
+    allowed: bool = False
+    """Whether the rule holds all the same, for it allows so many."""
+    repeated: int = 0
+    """How many of them repeat an earlier row, where all that are alike are shown."""
 
     @property
     def hidden(self) -> int:
@@ -230,11 +234,13 @@ class Finder:
         return "refused by a cleansing step"
 
     def _set_aside(self, view: View, kept: SetAside) -> Group:
-        title = self._title(kept)
         if kept.name not in view.datasets:
             why = FILTERED if kept.dataset else NO_POLICY
-            return Group(title, kept.dataset, kept.rows, 0, why)
-        seen = failing.count(view, kept.name)
+            return Group(self._title(kept), kept.dataset, kept.rows, 0, why)
+        return self._seen(kept, failing.count(view, kept.name))
+
+    def _seen(self, kept: SetAside, seen: int) -> Group:
+        title = self._title(kept)
         why = UNFIT if seen < kept.rows else ""
         return Group(title, kept.dataset, kept.rows, seen, why, set_aside=kept.name)
 
@@ -249,8 +255,10 @@ class Finder:
             if found.name not in view.snapshot.datasets:
                 raise NotFoundError(f"rows of {found.name!r} are not shown: {NO_POLICY}")
             view.schema(found.name)  # says why, where nothing is seen
-            group = self._set_aside(view, found)
-            table = failing.page(view, found.name, limit=wanted.limit, offset=wanted.offset)
+            table, seen = failing.counted_page(
+                view, found.name, limit=wanted.limit, offset=wanted.offset
+            )
+            group = self._seen(found, seen)
             plain = failing.plain(view, found.name)
             masked = dict(view.masked(found.name))
         *own, rule, reason = table.column_names
@@ -317,10 +325,10 @@ class Finder:
             why = failing.untold(view, rows)
             if why:
                 raise NotFoundError(f"which rows break {result.rule!r} is not told: {why}")
-            group = _counted(view, result, rows)
-            table = failing.page(
+            table, seen = failing.counted_page(
                 view, result.dataset, rows, limit=wanted.limit, offset=wanted.offset
             )
+            group = _counted(view, result, rows, seen)
             key = [name for name in view.dataset(result.dataset).key if name in table.column_names]
             order = dict.fromkeys((*key, *rows.columns, *table.column_names))
             masked = dict(view.masked(result.dataset))
@@ -334,8 +342,9 @@ class Finder:
                 raise NotFoundError("the rows of this build were not kept", where=self.report.run)
             sql = f'SELECT * FROM {expression.quote(name)} WHERE "_rule" = $held'
             rows = failing.Breaking(name, (), sql, {"held": result.rule})
-            seen = failing.count(view, name, rows)
-            table = failing.page(view, name, rows, limit=wanted.limit, offset=wanted.offset)
+            table, seen = failing.counted_page(
+                view, name, rows, limit=wanted.limit, offset=wanted.offset
+            )
         missing = result.rows_failing - seen
         group = replace(
             _of_rule(result),
@@ -355,15 +364,18 @@ class Finder:
 
 
 def _of_rule(result: RuleResult) -> Group:
-    return Group(result.sentence, result.dataset, result.rows_failing, 0, rule=result.rule)
+    holds = result.status == "pass"
+    return Group(
+        result.sentence, result.dataset, result.rows_failing, 0, rule=result.rule, allowed=holds
+    )
 
 
-def _counted(view: View, result: RuleResult, rows: Breaking) -> Group:
-    seen = failing.count(view, result.dataset, rows)
+def _counted(view: View, result: RuleResult, rows: Breaking, seen: int) -> Group:
     group = replace(_of_rule(result), shown=seen, columns=rows.columns)
     if rows.groups:  # a value counts once less than it is there, so no difference means anything
-        why = "" if view.whole(result.dataset) else "of rows that are alike, you see your own"
-        return replace(group, rows=seen, why=why)
+        if view.whole(result.dataset):
+            return replace(group, rows=seen, repeated=result.rows_failing)
+        return replace(group, rows=seen, why="of rows that are alike, you see your own")
     return replace(group, why=FILTERED if seen < result.rows_failing else "")
 
 
@@ -375,6 +387,7 @@ def document(page: Page, head: Mapping[str, Any]) -> bytes:
         "title": group.title,
         "dataset": group.dataset,
         "rule": group.rule,
+        **({"rows_repeated": group.repeated} if group.repeated else {}),
         "set_aside": group.set_aside,
         "snapshot": page.snapshot,
         "columns": [

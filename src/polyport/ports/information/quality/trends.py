@@ -61,6 +61,8 @@ class Sparkline:
     text: str
     short: str
     """The same where the line is seen."""
+    trend: bool
+    """Whether it is of several reports: of one there is nothing to draw."""
 
 
 def sparkline(values: Sequence[int], what: str, *, unit: str = "") -> Sparkline:
@@ -70,22 +72,19 @@ def sparkline(values: Sequence[int], what: str, *, unit: str = "") -> Sparkline:
     span, room = (high - low) or 1, HEIGHT - 2 * _EDGE
 
     def place(at: int, value: int) -> tuple[float, float]:
-        x = _EDGE + at * step if len(values) > 1 else WIDTH / 2
+        x = _EDGE + at * step
         y = HEIGHT / 2 if low == high else HEIGHT - _EDGE - (value - low) / span * room
         return round(x, 1), round(y, 1)
 
     places = [place(at, value) for at, value in enumerate(values)]
-    return Sparkline(_joined(places), _words(values, what, unit), _short(values, unit))
-
-
-def _joined(places: Sequence[tuple[float, float]]) -> str:
-    """One place alone becomes a dot: a line of no length with round ends."""
-    shown = [*places, *places] if len(places) == 1 else places
-    return " ".join(f"{x:g},{y:g}" for x, y in shown)
+    points = " ".join(f"{x:g},{y:g}" for x, y in places)
+    return Sparkline(points, _words(values, what, unit), _short(values, unit), len(values) > 1)
 
 
 def _short(values: Sequence[int], unit: str) -> str:
-    many = f"{len(values)} reports" if len(values) > 1 else "1 report"
+    if len(values) == 1:
+        return "the first report"
+    many = f"{len(values)} reports"
     same = min(values) == max(values)
     said = f"{values[-1]:,}" if same else f"{values[0]:,} to {values[-1]:,}"
     return f"{said} {unit}, {many}" if unit else f"{said}, {many}"
