@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 
 from polyport.descriptor.types import QualityRule
@@ -320,3 +321,25 @@ def test_a_product_id_is_a_safe_folder_name(films):
     films.product_id = "../up/and away"
     films.build()
     assert [p.name for p in (films.state / "raw").iterdir()] == ["%2E%2E%2Fup%2Fand away"]
+
+
+def test_columns_that_the_engine_shows_as_text_are_kept_from_snapshot_to_snapshot(shop):
+    one = "md5(title)::UUID"
+    shop.input("films", "id,title\n1,Alien\n2,Brazil\n")
+    shop.file(
+        "transform/costs.sql",
+        f"SELECT id, {one} AS u, [{one}] AS many, {{'u': {one}, 'n': 1}} AS part,"
+        f" map {{{one}: {one}}} AS pairs, {{'a': id}}::JSON AS j FROM films",
+    )
+    shop.promise(
+        "costs", "id BIGINT key", "u UUID", "many UUID[]", "part STRUCT(u UUID, n INTEGER)",
+        "pairs MAP(UUID, UUID)", "j JSON",
+    )  # fmt: skip
+    first = shop.build()
+    shop.input("films", "id,title\n1,Alien\n2,Crash\n")
+    second = shop.build()
+    assert second.snapshot.sequence == 2
+    assert second.snapshot.datasets["costs"].schema == first.snapshot.datasets["costs"].schema
+    assert first.snapshot.datasets["costs"].schema.field("u").type == pa.uuid()
+    assert shop.build().snapshot.sequence == 2
+    assert str(shop.rows("costs")[0]["u"]).count("-") == 4

@@ -113,8 +113,19 @@ class DuckDBEngine:
 
     def schema(self, sql: str, relations: Mapping[str, Relation]) -> pa.Schema:
         """See `Engine.schema`."""
-        with self._run(compose(sql, relations, None, rows="LIMIT 0")) as reader:
-            return plain(reader.schema)
+        composed = compose(sql, relations, None, rows="LIMIT 0")
+        cursor = self._cursor(composed)
+        try:
+            _one_select(composed, cursor)
+            found = cursor.sql(composed.text)
+            kinds = found.types
+            with found.to_arrow_reader(BATCH_ROWS) as reader:
+                schema = plain(reader.schema)
+        except duckdb.Error as error:
+            raise _query_error(error, composed, cursor) from error
+        return pa.schema(
+            [pa.field(f.name, _as_kept(f.type, k)) for f, k in zip(schema, kinds, strict=True)]
+        )
 
     def write(
         self,
@@ -259,6 +270,22 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return pa.list_(pa.field("element", _plain_type(kind.value_type)))
     return _narrow(kind)
+
+
+def _as_kept(kind: pa.DataType, own: duckdb.sqltypes.DuckDBPyType) -> pa.DataType:
+    """The type as Parquet keeps it: the engine shows a UUID as text."""
+    if own.id == "uuid":
+        return pa.uuid()
+    inner = own.children if own.id in ("list", "struct", "map", "array") else []
+    if own.id == "struct":
+        parts = zip(kind.fields, inner, strict=True)
+        return pa.struct([pa.field(f.name, _as_kept(f.type, k)) for f, (_, k) in parts])
+    if own.id == "map":
+        (_, key), (_, value) = inner
+        return pa.map_(_as_kept(kind.key_type, key), _as_kept(kind.item_type, value))
+    if own.id == "list":
+        return pa.list_(pa.field("element", _as_kept(kind.value_type, inner[0][1])))
+    return kind
 
 
 def _narrow(kind: pa.DataType) -> pa.DataType:
