@@ -8,6 +8,7 @@ import re
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_05UP, Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Kind: TypeAlias = Literal[
-    "integer", "number", "boolean", "date", "timestamp", "time", "string", "other"
+    "integer", "number", "boolean", "date", "timestamp", "time", "uuid", "string", "other"
 ]
 FLOAT_LIMITS = {
     16: Decimal(65504),
@@ -37,6 +38,7 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MOMENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)([Zz]|[+ -][0-9]{2}:[0-9]{2})?)?"
@@ -62,6 +64,10 @@ def _text(data_type: pa.DataType) -> bool:
     )
 
 
+def _uuid(data_type: pa.DataType) -> bool:
+    return isinstance(data_type, pa.UuidType)
+
+
 def _number(data_type: pa.DataType) -> bool:
     return bool(pt.is_floating(data_type) or pt.is_decimal(data_type))
 
@@ -73,6 +79,7 @@ _KINDS: dict[Kind, Callable[[pa.DataType], bool]] = {
     "date": pt.is_date,
     "timestamp": pt.is_timestamp,
     "time": pt.is_time,
+    "uuid": _uuid,
     "string": _text,
 }
 
@@ -134,6 +141,7 @@ _EXAMPLES: dict[Kind, str] = {
     "date": "such as 2024-12-31",
     "timestamp": "such as 2024-12-31T23:59:59Z (without Z or offset where the column has none)",
     "time": "such as 23:59:59",
+    "uuid": "such as 3f333df6-90a4-4fda-8dd3-9485d27cee36",
     "string": "any text",
     "other": "only .null can be asked of this column",
 }
@@ -212,6 +220,10 @@ def _utc(moment: datetime) -> datetime:
         return edge.replace(tzinfo=UTC)
 
 
+def _read_uuid(text: str, _: pa.DataType) -> str:
+    return str(UUID(_matched(_UUID, text)))
+
+
 def _read_string(text: str, _: pa.DataType) -> str:
     return text
 
@@ -227,6 +239,7 @@ _READERS: dict[Kind, Callable[[str, pa.DataType], Any]] = {
     "date": _read_date,
     "timestamp": _read_timestamp,
     "time": _read_time,
+    "uuid": _read_uuid,
     "string": _read_string,
     "other": _read_other,
 }
@@ -288,5 +301,6 @@ _UNPACK: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]], ...] 
     (pt.is_date, date.fromisoformat),
     (pt.is_timestamp, datetime.fromisoformat),
     (pt.is_time, time.fromisoformat),
+    (_uuid, lambda text: _read_uuid(text, None)),
     (lambda t: bool(pt.is_binary(t) or pt.is_large_binary(t)), _unpack_bytes),
 )

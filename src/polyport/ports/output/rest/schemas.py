@@ -158,6 +158,7 @@ _SIMPLE: tuple[tuple[Any, Schema], ...] = (
     (lambda t: pt.is_timestamp(t) and t.tz is not None, {"type": "string", "format": "date-time"}),
     (pt.is_timestamp, {"type": "string", "pattern": NAIVE}),
     (pt.is_time, {"type": "string", "pattern": _TIME}),
+    (lambda t: isinstance(t, pa.UuidType), {"type": "string", "format": "uuid"}),
     (
         lambda t: pt.is_binary(t) or pt.is_large_binary(t),
         {"type": "string", "contentEncoding": "base64"},
