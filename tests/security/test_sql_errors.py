@@ -157,11 +157,11 @@ def asked(worker, sql):
     said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
     if "types" not in said:
         return said
-    reader, rows = stream.begun(worker.channel), []
+    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
     while (batch := stream.following(reader)) is not None:
         for column in batch.columns:
             rows += column.to_string(window=len(ROWS)).splitlines()[1:-1]
-    end = worker.channel.answered()
+    end = {"done": True} if said.get("whole") else worker.channel.answered()
     return sorted(cell.strip(" ,") for cell in rows) if "done" in end else end
 
 

@@ -117,7 +117,7 @@ class DuckDBEngine:
         cursor = self._cursor(composed)
         try:
             _one_select(composed, cursor)
-            found = cursor.sql(composed.text)
+            found = cursor.sql(composed.text, params=composed.params or None)
             kinds = found.types
             with found.to_arrow_reader(BATCH_ROWS) as reader:
                 schema = plain(reader.schema)

@@ -91,10 +91,11 @@ def run(worker, code, **names):
 def ask(worker, sql):
     said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
     assert "types" in said, said
-    reader, rows = stream.begun(worker.channel), []
+    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
     while (batch := stream.following(reader)) is not None:
         rows += batch.to_pylist()
-    assert "done" in worker.channel.answered()
+    if not said.get("whole"):
+        assert "done" in worker.channel.answered()
     return rows
 
 
