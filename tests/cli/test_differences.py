@@ -45,7 +45,7 @@ def test_a_breaking_change_is_told_with_its_place_and_ends_in_1(run):
         "--> new.odcs.yaml:10:54  /schema[name=films]/properties[name=title]/required"
         in found.stdout
     )
-    assert "2.0.0 or above; it says 1.2.3" in found.stderr
+    assert "2.0.0 or above; films says 1.2.3" in found.stderr
 
 
 def test_what_is_gone_is_placed_at_what_was_around_it(run):

@@ -259,17 +259,17 @@ def node(tmp_path):
 
 def test_a_product_on_another_node_is_read_under_its_policy(node, tmp_path):
     url, source = node
-    make_reader(tmp_path / "near", url, "our studios")
+    make_reader(tmp_path / "near", url, "our-studios")
     with Mesh.find(tmp_path / "near") as mesh:
         with pytest.raises(InputError, match="403"):
-            mesh.product("our studios").build()
-        assert mesh.product("our studios").history() == ()
-    source.policy.roles["product:our studios"] = Role(
-        "product:our studios", RoleSettings(rows=parse("studio = 'Fox'"))
+            mesh.product("our-studios").build()
+        assert mesh.product("our-studios").history() == ()
+    source.policy.roles["product:our-studios"] = Role(
+        "product:our-studios", RoleSettings(rows=parse("studio = 'Fox'"))
     )
     with Mesh.find(tmp_path / "near") as mesh:
-        mesh.product("our studios").build()
-        with mesh.product("our studios").open(OWNER) as view:
+        mesh.product("our-studios").build()
+        with mesh.product("our-studios").open(OWNER) as view:
             assert view.scan("studios").read_all().to_pylist() == [{"studio": "Fox", "films": 3}]
 
 

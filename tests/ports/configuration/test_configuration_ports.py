@@ -66,7 +66,10 @@ def test_settings_likewise(product):
     body = {"settings": {"retention": {"days": 30}, "limits": {"rows_per_read": 10}}}
     made = put(product, body, "settings").json()
     assert made["settings"] == body["settings"]
-    assert {c["where"] for c in made["difference"]} == {"retention", "limits"}
+    assert {c["where"] for c in made["difference"]} == {
+        "retention.days",
+        "limits.rows_per_read",
+    }
 
 
 @pytest.mark.parametrize("who", [ACCOUNTANT, PARTNER, Principal("o", frozenset({"owner:other"}))])

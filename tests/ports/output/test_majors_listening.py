@@ -109,7 +109,7 @@ def rows(connection, query):
         ("mesh", 'SELECT "the name" FROM "more@1".movie ORDER BY nr LIMIT 1', ["More"]),
         ("mesh", 'SELECT a.title FROM "films@2".films a JOIN "films@1".movie b ON a.id = b.nr ORDER BY 1', ["Alien", "Dune", "Heat"]),
         ("films@1", 'SELECT "the name" FROM "movie@1" ORDER BY nr LIMIT 1', ["Alien"]),
-        ("films@1", "SELECT dataset || ': ' || \"column\" FROM polyport.columns ORDER BY position LIMIT 1", ["movie: nr"]),
+        ("films@1", "SELECT dataset || ': ' || column_name FROM polyport.columns ORDER BY position LIMIT 1", ["movie: nr"]),
         ("mesh", "SELECT DISTINCT dataset FROM polyport.datasets", ["films"]),
     ],
 )  # fmt: skip

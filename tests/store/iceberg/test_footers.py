@@ -219,7 +219,7 @@ def assert_no_row_is_lost(found, data):
 
 
 @pytest.mark.parametrize("by_engine", [False, True], ids=["arrow", "duckdb"])
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=tables(), rows_a_group=st.integers(1, 4))
 def test_any_table(by_engine, data, rows_a_group):
     with TemporaryDirectory() as folder:

@@ -73,10 +73,11 @@ def test_the_older_secret_of_a_rotation_works_in_its_grace(folder):
 def test_without_the_local_owner_the_owner_needs_a_key(folder):
     with (
         listening(folder) as (server, _),
-        Wire(server.port, user="owner", database="cinema") as wire,
+        Wire(server.port) as wire,
     ):
-        assert kinds(wire.greeting)[:1] == "R"
-        assert wire.greeting[0][1][:4] == struct.pack("!i", 10)
+        wire.send(startup(user="owner", database="cinema"))
+        kind, body = wire.read()
+        assert (kind, body[:4]) == (b"R", struct.pack("!i", 10))
 
 
 def test_nobody_but_the_owner_previews(folder):
