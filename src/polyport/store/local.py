@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import secrets
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
@@ -29,7 +28,8 @@ from polyport.store import (
     tagging,
 )
 from polyport.store.layout import Home
-from polyport.store.manifest import Entry, Manifest
+from polyport.store.lookup import Lookup
+from polyport.store.manifest import Manifest
 from polyport.store.staging import LocalStaging
 
 if TYPE_CHECKING:
@@ -38,11 +38,10 @@ if TYPE_CHECKING:
     from polyport.model import Ref
     from polyport.store import Staging, Table
     from polyport.store.erase import Rewrite
+    from polyport.store.manifest import Entry
 
 _CACHED = 4096
-"""Parsed manifests kept in memory."""
-_ATTEMPTS = 100
-"""How often a reader looks again when what it found was removed under its hands."""
+"""Products whose places are kept in memory."""
 _TICK = timedelta(microseconds=1)
 
 
@@ -69,7 +68,7 @@ class LocalStore:
         self._clock = clock
         self._iceberg = iceberg
         self._holds = locks.Holds()
-        self._parsed = lru_cache(maxsize=_CACHED)(_parse)
+        self._lookup = Lookup(self._holds)
         self._home = lru_cache(maxsize=_CACHED)(partial(Home.of, self.root))
         if iceberg and {"#", "?"} & set(str(self.root)):
             message = f"the store's folder {str(self.root)!r} has '#' or '?' in its name"
@@ -84,7 +83,7 @@ class LocalStore:
             NotFoundError: There is none; says which there are.
             StoreError: Its manifest is damaged, or cannot be read.
         """
-        return self._resolve(self._home(product), ref).snapshot
+        return self._lookup.resolve(self._home(product), ref).snapshot
 
     def history(self, product: str) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first; empty for a product never published.
@@ -94,7 +93,7 @@ class LocalStore:
         """
         home = self._home(product)
         with disk.guarded(home.folder):
-            return tuple(found.snapshot for found in self._kept(home).values())
+            return tuple(found.snapshot for found in self._lookup.kept(home).values())
 
     def files(self, snapshot: Snapshot, dataset: str) -> tuple[str, ...]:
         """The Parquet files of a dataset of a snapshot: absolute paths.
@@ -126,11 +125,8 @@ class LocalStore:
             NotFoundError: As `snapshot`.
             StoreError: As `snapshot`.
         """
-        found, held = self._take(self._home(product), ref)
-        try:
+        with self._lookup.held(self._home(product), ref) as found:
             yield found.snapshot
-        finally:
-            self._holds.drop(held)
 
     def tags(self, product: str) -> Mapping[str, int]:
         """Tag -> sequence, by name.
@@ -156,7 +152,7 @@ class LocalStore:
             home.make()
             with locks.exclusive(home.mutex):
                 self._tidy(home)
-                staging = LocalStaging(home, run, lambda: self._newest(home))
+                staging = LocalStaging(home, run, lambda: self._lookup.newest(home))
         try:
             yield staging
         finally:
@@ -197,9 +193,9 @@ class LocalStore:
         """
         refs.check_tag(name)
         home = self._home(product)
-        self._resolve(home, ref)  # says so before any lock, and before any folder is made
+        self._lookup.resolve(home, ref)  # says so before any lock, and before any folder is made
         with disk.guarded(home.tags), locks.exclusive(home.mutex):
-            snapshot = self._resolve(home, ref).snapshot
+            snapshot = self._lookup.resolve(home, ref).snapshot
             tagging.write(home, name, snapshot)
         return snapshot
 
@@ -248,7 +244,9 @@ class LocalStore:
         """
         home = self._home(product)
         with self.stage(product, erasure) as staging, disk.guarded(home.folder):
-            work = erase.Work(home, staging, lambda: self._kept(home), rewrite, self._clock())
+            work = erase.Work(
+                home, staging, lambda: self._lookup.kept(home), rewrite, self._clock()
+            )
             return erase.erase(work, patience=patience)
 
     def is_run(self, product: str, run: str) -> bool:
@@ -268,7 +266,7 @@ class LocalStore:
                 if not home.snapshots.is_dir():
                     return {}
                 with locks.exclusive(home.mutex):
-                    held = erase.retire(home, lambda: self._published(home))
+                    held = erase.retire(home, lambda: self._lookup.published(home))
                 if not held or time.monotonic() > deadline:
                     return held
                 time.sleep(0.05)
@@ -277,96 +275,19 @@ class LocalStore:
 
     def _expire(self, home: Home, *, keep: int, before: datetime | None, dry_run: bool) -> Expired:
         with locks.exclusive(home.mutex):
-            kept = self._kept(home)
+            kept = self._lookup.kept(home)
             if not dry_run:
-                erase.retire(home, lambda: self._published(home))
+                erase.retire(home, lambda: self._lookup.published(home))
             tagged = tagging.read(home).values()
             sequences = retention.due(kept, keep=keep, before=before, tagged=tagged)
             also = erase.needed(home)
             return retention.remove(home, kept, sequences, also=also, dry_run=dry_run)
 
-    def _read(self, home: Home, sequence: int) -> Manifest:
-        path = home.manifest(sequence)
-        found = path.stat()
-        mark = (found.st_ino, found.st_mtime_ns, found.st_size)
-        return self._parsed(path, home.product, sequence, mark)
-
-    def _resolve(self, home: Home, ref: Ref) -> Manifest:
-        with disk.guarded(home.folder):
-            for _ in range(_ATTEMPTS):
-                try:
-                    return refs.resolve(
-                        ref,
-                        home.sequences(),
-                        product=home.product,
-                        tags=lambda: tagging.read(home),
-                        read=lambda sequence: self._read(home, sequence),
-                    )
-                except FileNotFoundError:  # expired since it was listed
-                    continue
-        raise _restless(home)
-
-    def _take(self, home: Home, ref: Ref) -> tuple[Manifest, locks.Held]:
-        for _ in range(_ATTEMPTS):
-            found = self._resolve(home, ref)
-            path = home.manifest(found.snapshot.sequence)
-            with disk.guarded(path):
-                held = self._holds.take(path)
-                if held is not None and self._is_still(home, found.snapshot):
-                    return found, held
-                if held is not None:
-                    self._holds.drop(held)
-        raise _restless(home)
-
-    def _is_still(self, home: Home, snapshot: Snapshot) -> bool:
-        """Whether no erasure came between reading the manifest and holding it."""
-        with suppress(FileNotFoundError):  # expired since
-            return self._read(home, snapshot.sequence).snapshot.content_id == snapshot.content_id
-        return False
-
-    def _kept(self, home: Home) -> dict[int, Manifest]:
-        found: dict[int, Manifest] = {}
-        for sequence in home.sequences():
-            with suppress(FileNotFoundError):  # expired since it was listed
-                found[sequence] = self._read(home, sequence)
-        return found
-
-    def _published(self, home: Home) -> frozenset[str]:
-        return frozenset().union(*(found.paths for found in self._kept(home).values()))
+    def _entry(self, snapshot: Snapshot, dataset: str) -> Entry:
+        return self._lookup.entry(self._home(snapshot.product), snapshot, dataset)
 
     def _needed(self, home: Home) -> frozenset[str]:
-        return self._published(home) | erase.needed(home)
-
-    def _newest(self, home: Home) -> Manifest | None:
-        with disk.guarded(home.folder):
-            for _ in range(_ATTEMPTS):
-                sequences = home.sequences()
-                if not sequences:
-                    return None
-                with suppress(FileNotFoundError):  # expired since it was listed
-                    return self._read(home, sequences[-1])
-        raise _restless(home)
-
-    def _entry(self, snapshot: Snapshot, dataset: str) -> Entry:
-        found = self._again(snapshot)
-        if dataset not in found.entries:
-            known = sorted(found.entries)
-            near = difflib.get_close_matches(dataset, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise NotFoundError(
-                f"snapshot {snapshot.sequence} of {snapshot.product!r} has no dataset {dataset!r}",
-                where=snapshot.product,
-                fix=f"{hint}it has {', '.join(known) or 'none'}",
-            )
-        return found.entries[dataset]
-
-    def _again(self, snapshot: Snapshot) -> Manifest:
-        home = self._home(snapshot.product)
-        with suppress(OSError):  # the long way says what is wrong
-            found = self._read(home, snapshot.sequence)
-            if found.snapshot.id == snapshot.id:
-                return found
-        return self._resolve(home, snapshot.id)
+        return self._lookup.published(home) | erase.needed(home)
 
     def _tidy(self, home: Home) -> None:
         with sweep.crashed(home) as dead:
@@ -380,15 +301,12 @@ class LocalStore:
             self._check_parent(home, parent)
             yield None
             return
-        found, held = self._take(home, LATEST)
-        try:
+        with self._lookup.held(home, LATEST) as found:
             self._check_parent(home, parent)
             yield found
-        finally:
-            self._holds.drop(held)
 
     def _check_parent(self, home: Home, parent: str | None) -> None:
-        newest = self._newest(home)
+        newest = self._lookup.newest(home)
         if (newest.snapshot.id if newest else None) != parent:
             raise _conflict(home, parent, newest)
 
@@ -437,13 +355,9 @@ class LocalStore:
             try:
                 disk.put_if_absent(path, manifest.encode(made), draft=draft)
             except FileExistsError as error:
-                raise _conflict(home, snapshot.parent, self._newest(home)) from error
+                raise _conflict(home, snapshot.parent, self._lookup.newest(home)) from error
             staging.kept |= made.paths
         staging.doubtful = False
-
-
-def _parse(path: Path, product: str, sequence: int, _mark: tuple[int, int, int]) -> Manifest:
-    return manifest.read(path, product=product, sequence=sequence)
 
 
 def _with_iceberg(home: Home, entry: Entry, snapshot: Snapshot, before: Entry | None) -> Entry:
@@ -475,8 +389,3 @@ def _conflict(home: Home, parent: str | None, newest: Manifest | None) -> Confli
         where=home.product,
         fix="build again on top of it",
     )
-
-
-def _restless(home: Home) -> StoreError:
-    message = f"snapshots of {home.product!r} were removed as fast as they could be found"
-    return StoreError(message, where=str(home.folder), fix="expire less often, or keep more")
