@@ -12,7 +12,6 @@ import pytest
 
 from polyport.access import keys, scram
 from polyport.access.control import Control
-from polyport.access.identity import Identity
 from polyport.errors import AuthenticationError
 from polyport.ledger import Ledger
 from polyport.model import Principal
@@ -101,14 +100,12 @@ def test_only_of_keys_that_work(control):
 
 
 def test_in_the_grace_of_a_rotation_both_secrets_prove_the_key(control):
-    identity = Identity(control)
     key, first = keys.create(control, ANN, by="owner")
     _, second = keys.rotate(control, key.id, grace=HOUR, by="owner")
     (old,), (new,) = known_by(control, "ann", first), known_by(control, "ann", second)
     assert old != new
     for verifier in (old, new):
-        assert identity.by_key_id(verifier.key_id, verifier.stored) == ANN
-    assert identity.by_key_id(key.id) == ANN
+        assert keys.proved(control, verifier.key_id, verifier.stored) == ANN
     later = dt.datetime.now(dt.UTC) + HOUR
     assert keys.scram(control, "ann", now=later).verifiers == (new,)
     with pytest.raises(AuthenticationError):
@@ -116,17 +113,19 @@ def test_in_the_grace_of_a_rotation_both_secrets_prove_the_key(control):
     keys.rotate(control, key.id, by="owner")
     assert known_by(control, "ann", first) == known_by(control, "ann", second) == []
     with pytest.raises(AuthenticationError):
-        identity.by_key_id(key.id, new.stored)
+        keys.proved(control, key.id, new.stored)
 
 
 def test_a_key_that_is_of_no_use_is_nobody(control):
-    identity = Identity(control)
-    key, _ = keys.create(control, ANN, by="owner")
-    assert identity.by_key_id(key.id) == ANN
+    key, text = keys.create(control, ANN, by="owner")
+    (verifier,) = known_by(control, "ann", text)
+    assert keys.proved(control, key.id, verifier.stored) == ANN
+    with pytest.raises(AuthenticationError):
+        keys.proved(control, key.id, b"")
     keys.revoke(control, key.id, by="owner")
     for name in (key.id, "0" * 12, "", "pp_"):
         with pytest.raises(AuthenticationError):
-            identity.by_key_id(name)
+            keys.proved(control, name, verifier.stored)
 
 
 def test_a_key_made_before_there_were_verifiers_still_works_over_http(control):

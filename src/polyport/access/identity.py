@@ -63,18 +63,6 @@ class Identity:
             )
         return previewed(connection, self.authenticate(credential(given[0])))
 
-    def by_key_id(self, key_id: str, stored: bytes | None = None) -> Principal:
-        """Who comes with the key `key_id`, one of whose secrets was proved: by SCRAM, see `keys.scram`.
-
-        `stored`: of the verifier that the proof fitted; None: of the newest secret. In the grace of a rotation there
-        are two, and the older one ends with it.
-
-        Raises:
-            AuthenticationError: It is of no use by now.
-            StoreError: The journal cannot be read.
-        """
-        return keys.proved(self.control, key_id, stored)
-
     def authenticate(self, credential: str) -> Principal:
         """The principal of an API key or an issuer's token.
 

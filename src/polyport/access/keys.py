@@ -180,7 +180,7 @@ def scram(control: Control, principal: str, *, now: datetime | None = None) -> S
     """What a client that says it is `principal` proves one of its keys by; None where none of them works now.
 
     Answer a principal without one as any other, with `polyport.access.scram.salt`, and refuse its proof: nobody is told
-    who has keys. A proof that fits gives the principal by `Identity.by_key_id`.
+    who has keys. A proof that fits gives the principal by `proved`.
 
     Raises:
         StoreError: The journal cannot be read.
@@ -192,23 +192,21 @@ def scram(control: Control, principal: str, *, now: datetime | None = None) -> S
     return Scram(scrams.salt(principal), scrams.ITERATIONS, verifiers) if verifiers else None
 
 
-def proved(
-    control: Control, name: str, stored: bytes | None = None, *, now: datetime | None = None
-) -> Principal:
-    """Who comes with the key `name`, whose secret with the SCRAM StoredKey `stored` (None: the newest) was proved.
+def proved(control: Control, name: str, stored: bytes, *, now: datetime | None = None) -> Principal:
+    """Who comes with the key `name`, whose secret with the SCRAM StoredKey `stored` was proved: see `scram`.
+
+    In the grace of a rotation there are two secrets, and the older one ends with it.
 
     Raises:
         AuthenticationError: It is of no use by now.
         StoreError: The journal cannot be read.
     """
     key, working = _working(control, name, now)
-    if stored is not None:
-        working = tuple(
-            s for s in working if s.scram and scrams.read(name, s.scram).stored == stored
-        )
-    if key is None or not working:
+    fitting = (s for s in working if s.scram and scrams.read(name, s.scram).stored == stored)
+    secret = next(fitting, None)
+    if key is None or secret is None:
         raise refused()
-    return key.as_principal(working[0])
+    return key.as_principal(secret)
 
 
 def usable(control: Control, now: datetime | None = None) -> int:

@@ -158,7 +158,7 @@ class Doorkeeper:
 
 def _by_key(identity: Identity, found: Verifier) -> Callable[[], Principal]:
     def still() -> Principal:
-        return identity.by_key_id(found.key_id, found.stored)
+        return keys.proved(identity.control, found.key_id, found.stored)
 
     still()
     return still
