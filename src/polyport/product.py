@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -28,14 +28,13 @@ from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError, StoreError
 from polyport.ledger import Ledger, contracts
 from polyport.model import LATEST, OWNER, Principal, Step
-from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, retention, run
+from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, run, upkeep
 from polyport.pipeline.erasure import Scene, tombstones
 from polyport.pipeline.folders import safe
 from polyport.pipeline.quality.failing import FailingRows
-from polyport.pipeline.raw import RawStore
 from polyport.ports import making
 from polyport.ports.management import ManagementContext
-from polyport.ports.output import Closing, OutputPort, Pushed, Served
+from polyport.ports.output import Closing, OutputPort, Pushed
 from polyport.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -211,7 +210,7 @@ class Product:
                 self._identify,
                 self.lineage_target,
                 self.expire,
-                self._tidy,
+                lambda: upkeep.tidy(self),
             )
         except (ConfigurationError, DescriptorError) as error:
             error.unchanged = "nothing was built; what is published is unchanged"
@@ -298,10 +297,7 @@ class Product:
         Raises:
             StoreError: Something cannot be read or removed.
         """
-        settings, before = self._retention()
-        expired = self.store.expire(self.spec.id, keep=settings.keep_snapshots, before=before)
-        self._tidy()
-        return expired
+        return upkeep.expire(self)
 
     def erasing(self) -> Scene:
         """The product for `polyport.pipeline.erasure`: with all that is kept of it.
@@ -336,10 +332,6 @@ class Product:
         )
         self.opened += made
         return made
-
-    def served(self, identify: Identify = local_owner) -> list[Served]:
-        """The output ports that answer HTTP requests."""
-        return [port for port in self.ports(identify) if isinstance(port, Served)]
 
     def failing(self, port: str = "library") -> FailingRows:
         """Gives the rows that failed, read through `port`: those set aside, and those that break a rule."""
@@ -401,21 +393,6 @@ class Product:
 
     def _pushed(self) -> list[Pushed]:
         return [port for port in self.ports() if isinstance(port, Pushed)]
-
-    def _retention(self) -> tuple[Settings, datetime | None]:
-        settings = configuration.running_settings(self.control, self.spec)
-        days = settings.keep_days
-        return settings, self.clock() - timedelta(days=days) if days else None
-
-    def _tidy(self) -> None:
-        """Remove raw data and refused rows of runs that need not be kept."""
-        settings, before = self._retention()
-        name = safe(self.spec.id)
-        kept = retention.Kept(
-            RawStore(self.state / "raw" / name, clock=self.clock), self.state / "quarantine" / name
-        )
-        limits = retention.Limits(settings.keep_runs, before)
-        retention.tidy(kept, lambda: {s.run for s in self.history()}, limits)
 
     def _limit_engine(self) -> None:
         """Give the engine what the settings say by now."""

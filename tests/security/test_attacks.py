@@ -380,7 +380,7 @@ def test_no_range_breaks_the_server(client, spans, caplog):
 
 
 def test_a_line_end_in_an_address_does_not_forge_a_line_of_the_log(films, caplog):
-    (port,) = [p for p in films.served() if p.context.spec.name == "rest"]
+    (port,) = [p for p in films.ports() if p.context.spec.name == "rest"]
 
     def fails(_):
         raise RuntimeError("of our own")

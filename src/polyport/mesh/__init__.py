@@ -112,7 +112,7 @@ class Mesh:
             self._loaded[name].around = partial(self.around, name)
             self._loaded[name].near = self.each
             self._loaded[name].workers = self._workers
-            self._loaded[name].lineage_target = self.lineage or Target.of({})
+            self._loaded[name].lineage_target = self.lineage
         return self._loaded[name]
 
     def each(self) -> Mapping[str, Product]:
