@@ -10,6 +10,7 @@ import click
 
 from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,6 +126,7 @@ def _filter(
 ) -> str:
     """The filter that the options say, in the filter language."""
     from polyport.errors import ConfigurationError
+    from polyport.expression import quote
 
     if sum(map(bool, (where, key, value))) != 1:
         raise ConfigurationError(
@@ -141,13 +143,7 @@ def _filter(
             where=dataset,
             fix="say --column NAME with --value; for a key of several columns --where FILTER",
         )
-    return (
-        f"{_quoted(named[0])} = {_literal(value or key, str(newest.schema.field(named[0]).type))}"
-    )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"{quote(named[0])} = {_literal(value or key, str(newest.schema.field(named[0]).type))}"
 
 
 def _literal(text: str, kind: str) -> str:
@@ -265,7 +261,7 @@ def _end(told: list[dict[str, Any]], as_json: bool) -> None:
 def _show(told: Mapping[str, Any]) -> None:
     console.say(console.bold(told["product"]))
     for number, rows in told.get("rows", {}).items():
-        counts = ", ".join(f"{console.plural(n, 'row')} of {name}" for name, n in rows.items())
+        counts = ", ".join(f"{plural(n, 'row')} of {name}" for name, n in rows.items())
         console.say(f"  snapshot {number}: {counts or 'its Iceberg history'}")
     for what, count in told.get("removed", {}).items():
         console.say(f"  {what}: {count:,}")
@@ -302,7 +298,7 @@ def _show_looked(survey: Mapping[str, Any]) -> None:
     others = sorted({one["product"] for one in survey["other_products"]})
     if others:
         console.say(console.warning(f"  still to do: held by product {', '.join(others)}, too"))
-    looked = f"{console.plural(survey['files'], 'file')}, {console.size(survey['bytes'])}"
+    looked = f"{plural(survey['files'], 'file')}, {console.size(survey['bytes'])}"
     console.say(console.dim(f"  looked through {looked}"))
 
 

@@ -113,10 +113,8 @@ def _keep_refused(
 ) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    told = {"_rule": _text(f"cleanse/{step}"), "_reason": quote(REFUSED), "_run": _text(run)}
-    refused = Relation(relation.data, {**columns, **told}, f"{quote(REFUSED)} IS NOT NULL")
+    rule, ran = "CAST($_rule AS VARCHAR)", "CAST($_run AS VARCHAR)"
+    told = {"_rule": rule, "_reason": quote(REFUSED), "_run": ran}
+    params = {"_rule": f"cleanse/{step}", "_run": run}
+    refused = Relation(relation.data, {**columns, **told}, f"{quote(REFUSED)} IS NOT NULL", params)
     engine.write("SELECT * FROM refused", {"refused": refused}, folder / f"{safe(step)}.parquet")
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import pyarrow as pa
 
 from polyport.errors import MissingExtraError, PolyportError, TransformError
+from polyport.expression import quote
 from polyport.model import Query, Relation
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def run_arrow(
     with _loaded(code, home) as function, ExitStack() as stack:
         tables = {
             name: _table(
-                stack.enter_context(engine.query(f"SELECT * FROM {_q(name)}", {name: r})), form
+                stack.enter_context(engine.query(f"SELECT * FROM {quote(name)}", {name: r})), form
             )
             for (name, r), form in ((one, code.takes[one[0]]) for one in relations.items())
         }
@@ -213,7 +214,7 @@ def run_ibis(
     with _loaded(code, home) as function:
         tables = {
             name: ibis.table(
-                ibis.Schema.from_pyarrow(engine.schema(f"SELECT * FROM {_q(name)}", {name: r})),
+                ibis.Schema.from_pyarrow(engine.schema(f"SELECT * FROM {quote(name)}", {name: r})),
                 name=name,
             )
             for name, r in relations.items()
@@ -367,7 +368,3 @@ def _importing(home: Path) -> Iterator[None]:
         finally:
             sys.path[:] = path
             sys.dont_write_bytecode = bytecode
-
-
-def _q(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
