@@ -9,6 +9,7 @@ from click.exceptions import Exit
 
 from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -159,9 +160,7 @@ def _show_step(step: Step) -> None:
     )
     for word, counts in (("repaired", step.repaired), ("set aside", step.refused)):
         for reason, count in counts.items():
-            text = console.cut(
-                f"{console.plural(count, 'row')} {word}: {reason}", console.width() - 8
-            )
+            text = console.cut(f"{plural(count, 'row')} {word}: {reason}", console.width() - 8)
             console.talk(f"      {console.dim(text)}")
 
 
@@ -173,7 +172,7 @@ def _show_rules(report: QualityReport | None) -> None:
             found = console.cut(_found(result), max(room - len(result.sentence), 20))
             console.talk(f"      {style(result.sentence)}  {found}")
         elif result.rows_refused:
-            count = console.plural(result.rows_refused, "row")
+            count = plural(result.rows_refused, "row")
             console.talk(f"      {console.dim(result.sentence)}  {count} set aside")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from polyport.cli import console
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,7 +160,7 @@ def _conclude(
         where = next(iter(files)) if len(files) == 1 else f"{len(files)} files"
         noun = "problem" if errors else "warning"
         head = click.style("error", fg="red", bold=True)
-        count = console.bold(f"{console.plural(len(counted), noun)} in {where}")
+        count = console.bold(f"{plural(len(counted), noun)} in {where}")
         console.say(f"{head}: {count}; nothing was built, what is published is unchanged")
         console.say(f"explain one: polyport explain {counted[0].code}")
         return
@@ -167,7 +168,7 @@ def _conclude(
         console.say(f"{console.good('✓')} {console.bold(product.name)}: {_checked(product)}")
     if not products:
         console.say(f"{console.good('✓')} {path} is well formed")
-    also = f" ({console.plural(len(warnings), 'warning')})" if warnings else ""
+    also = f" ({plural(len(warnings), 'warning')})" if warnings else ""
     next_step = (
         f"polyport build {console.pasted(path)}"
         if products
@@ -184,4 +185,4 @@ def _checked(product: DataProduct) -> str:
         (rules, "quality rule"),
         (len(product.outputs), "output port"),
     )
-    return ", ".join(console.plural(number, noun) for number, noun in counted)
+    return ", ".join(plural(number, noun) for number, noun in counted)

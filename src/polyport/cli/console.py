@@ -86,11 +86,6 @@ def number(value: float | None) -> str:
     )
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 row`, `3 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def size(count: float) -> str:
     """`1.4 MB`."""
     for unit in ("B", "KB", "MB"):

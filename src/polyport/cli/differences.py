@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from polyport.cli import console
 from polyport.cli.options import one_product
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -202,7 +203,7 @@ def _concerned(each: Affected) -> None:
     from polyport.access.impact import DAYS
 
     for one in each.consumers:
-        told = f"{one.principal}: {console.plural(one.reads, 'read')}, last {one.last_at[:10]}"
+        told = f"{one.principal}: {plural(one.reads, 'read')}, last {one.last_at[:10]}"
         console.say(f"  breaks {_clean(told)}")
     for agreed in each.agreements:
         told = f"{agreed.id} with {agreed.consumer_name} for {agreed.purpose}"

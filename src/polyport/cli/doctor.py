@@ -14,6 +14,7 @@ import click
 
 from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ def _product(product: Product) -> Iterator[Finding]:
     damage = [found for snapshot in history for found in _damage(product, snapshot)]
     yield from (Finding("bad", name, found) for found in damage)
     if not damage:
-        kept = console.plural(len(history), "snapshot")
+        kept = plural(len(history), "snapshot")
         yield Finding(
             "ok", name, f"{kept}, newest {history[-1].sequence}; every file is there and whole"
         )

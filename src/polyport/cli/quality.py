@@ -8,6 +8,7 @@ import click
 
 from polyport.cli import console
 from polyport.cli.options import folder_argument, json_option, one_product
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,8 +135,8 @@ def _say_rows(table: pa.Table, as_json: bool) -> None:
     for line in console.table(table.column_names[:shown], [text[:shown] for text in texts]):
         console.say(line)
     hidden = len(table.column_names) - shown
-    more = f"; {console.plural(hidden, 'more column')} with --json" if hidden else ""
-    console.talk(f"\n{console.plural(len(rows), 'row')}{more}")
+    more = f"; {plural(hidden, 'more column')} with --json" if hidden else ""
+    console.talk(f"\n{plural(len(rows), 'row')}{more}")
 
 
 def _why(result: RuleResult) -> str:
@@ -143,7 +144,7 @@ def _why(result: RuleResult) -> str:
     if not result.rows_failing:
         return result.reason
     limit = f"; allowed: {result.expected}" if result.expected != "= 0 rows" else ""
-    return (result.reason or console.plural(result.rows_failing, "row")) + limit
+    return (result.reason or plural(result.rows_failing, "row")) + limit
 
 
 def _show(report: QualityReport, promised: Sequence[Promise], aside: Sequence[SetAside]) -> None:
@@ -187,4 +188,4 @@ def _show_aside(aside: Sequence[SetAside]) -> None:
     if aside:
         console.say(f"\n{console.bold('Set aside')}  to see the rows: --failing NAME")
     for each in aside:
-        console.say(f"  {each.name}  {console.plural(each.rows, 'row')}")
+        console.say(f"  {each.name}  {plural(each.rows, 'row')}")

@@ -12,6 +12,7 @@ import click
 
 from polyport.cli import console
 from polyport.cli.options import folder_argument
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -116,7 +117,7 @@ def show_login(identity: Identity, at: Node) -> None:
         return
     count = keys.usable(identity.control)
     issuers = list(identity.issuers.known) if identity.issuers else []
-    known = [*([console.plural(count, "key")] if count else []), *issuers]
+    known = [*([plural(count, "key")] if count else []), *issuers]
     if known:
         console.talk(console.dim(f"\nLogin: {', '.join(known)}. Ctrl-C ends it."))
     else:

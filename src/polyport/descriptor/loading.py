@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from polyport.descriptor import agreement, crosscheck, odcs, odps, settings, yaml
 from polyport.descriptor.checks import contracts
 from polyport.descriptor.checks.folder import Folder
-from polyport.descriptor.text import did_you_mean, error, shown_path, source_of
+from polyport.descriptor.text import did_you_mean, error, plural, shown_path, source_of
 from polyport.descriptor.types import Settings
 from polyport.errors import DescriptorError, NotFoundError
 
@@ -45,15 +45,10 @@ def failure(found: Found, home: Path) -> DescriptorError:
     errors = [d for d in found if d.severity == "error"]
     files = list(dict.fromkeys(d.places[0].file for d in errors if d.places))
     where = files[0] if len(files) == 1 else shown_path(home)
-    message = f"{count(len(errors), 'problem')} in {where}"
+    message = f"{plural(len(errors), 'problem')} in {where}"
     first = errors[0].places[0] if errors and errors[0].places else ""
     fix = f"polyport check {shown_path(home)}"
     return DescriptorError(message, where=str(first), fix=fix, diagnostics=found)
-
-
-def count(number: int, noun: str) -> str:
-    """`1 problem`, `2 problems`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def examine(

@@ -27,7 +27,6 @@ OLD_METRICS = {
 }  # fmt: skip
 """Names of ODCS 3.0's library rules -> metric of 3.1 and its unit."""
 _ARGUMENTS = ("validValues", "pattern", "minLength", "maxLength", "missingValues", "properties")
-_ON_FAILURE = ("report", "quarantine")
 
 
 def custom(node: Mapping[str, Any]) -> dict[str, Any]:

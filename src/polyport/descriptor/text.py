@@ -90,6 +90,11 @@ def hide_secrets(line: str) -> str:
     return _LOGIN.sub(lambda m: m[0] if "${" in m[0] else "*" * len(m[0]), hidden)
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 row`, `3,201 rows`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def did_you_mean(name: str, known: Iterable[str], *, what: str = "one of") -> str:
     """`did you mean ...?`, else the first known names; empty where none is known."""
     names = list(known)

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from polyport.descriptor.text import plural
 from polyport.errors import ConflictError, NotFoundError, PolyportError, QualityError
 from polyport.model import LATEST, Run
 from polyport.pipeline.erasure import clean
@@ -15,7 +16,7 @@ from polyport.pipeline.folders import safe, scratch_folder
 from polyport.pipeline.lineage.events import Seen
 from polyport.pipeline.log import RunLog
 from polyport.pipeline.plan import RAW, plan
-from polyport.pipeline.progress import Recorder, counted
+from polyport.pipeline.progress import Recorder
 from polyport.pipeline.publish import before, compare
 from polyport.pipeline.quality import Candidate, gate
 from polyport.pipeline.raw import RawStore
@@ -200,7 +201,7 @@ def _tell_erased(bench: Bench) -> None:
         if entry.erased:
             entry.status = "warn"
             entry.detail = (
-                f"{counted(entry.erased, 'row')} of what was erased left out; the sources still send it, "
+                f"{plural(entry.erased, 'row')} of what was erased left out; the sources still send it, "
                 "and what was received of them is not kept"
             )
 
@@ -229,8 +230,8 @@ def _check(
         count = Counter(r.status for r in results)
         entry.detail = ", ".join(
             [
-                f"{counted(len(results), 'check')}: {count['pass']:,} passed",
-                *([counted(count["warn"], "warning")] if count["warn"] else []),
+                f"{plural(len(results), 'check')}: {count['pass']:,} passed",
+                *([plural(count["warn"], "warning")] if count["warn"] else []),
                 *([f"{count['listed']:,} listed"] if count["listed"] else []),
             ]
         )
@@ -260,7 +261,7 @@ def _held_back(report: QualityReport, *, erased: bool) -> QualityError:
     if erased:
         fix += "; rows of what was erased are left out: steps and rules must do without them"
     error = QualityError(
-        f"{len(stops)} of {counted(len(report.results), 'check')} hold the data back: {shown}{more}",
+        f"{len(stops)} of {plural(len(report.results), 'check')} hold the data back: {shown}{more}",
         where=stops[0].dataset,
         fix=fix,
     )

@@ -132,8 +132,3 @@ class Recorder:
                 },
             )
         self._report(step)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `3,201 rows`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from polyport.descriptor.text import plural
 from polyport.errors import InputError, QueryError
 from polyport.model import Files
 from polyport.pipeline.explain import input_error
 from polyport.pipeline.folders import safe
-from polyport.pipeline.progress import counted
 from polyport.pipeline.steps import stored
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def receive_again(
     """
     with recorder.step("raw", f"from run {from_run}") as entry:
         kept = raw.load(from_run)
-        entry.detail = counted(sum(len(r.objects) for r in kept.values()), "object")
+        entry.detail = plural(sum(len(r.objects) for r in kept.values()), "object")
         missing = sorted(set(inputs) - set(kept))
         if missing:
             raise InputError(
@@ -91,7 +91,7 @@ def read(
     for name, port in inputs.items():
         with recorder.step("read", name) as entry:
             relations[name], entry.rows = _read(name, port, received[name], engine, scratch)
-            rows = [] if entry.rows is None else [counted(entry.rows, "row")]
+            rows = [] if entry.rows is None else [plural(entry.rows, "row")]
             entry.detail = ", ".join([_names(received[name].objects), *rows])
             entry.notes = received[name].notes
     return relations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from polyport.descriptor.text import plural
 from polyport.errors import QueryError
 from polyport.model import Files, Query, Relation
 from polyport.pipeline.cleanse import MARKS, set_aside
@@ -12,7 +13,6 @@ from polyport.pipeline.erasure import returning
 from polyport.pipeline.explain import explaining, step_error
 from polyport.pipeline.folders import safe
 from polyport.pipeline.plan import RAW
-from polyport.pipeline.progress import counted
 from polyport.pipeline.python_steps import PythonCode, run_arrow, run_ibis
 from polyport.pipeline.shape import SOURCE, shape
 
@@ -135,7 +135,7 @@ def _run(step: Step, tables: Tables) -> None:
 def _make(step: Step, tables: Tables, entry: Entry) -> None:
     """The step's table among the others; not yet computed, where that is possible."""
     schema = _call(step, tables, entry) if step.calls_python else _look(step, tables)
-    entry.detail = counted(len(schema.names), "column")
+    entry.detail = plural(len(schema.names), "column")
     if step.file.stage == "cleanse" and not {*MARKS}.isdisjoint(schema.names):
         _cleanse(step, tables, entry)
 
@@ -186,9 +186,7 @@ def _cleanse(step: Step, tables: Tables, entry: Entry) -> None:
     tables.lazy.pop(key, None)
     tables.relations[key] = done.relation
     entry.rows, entry.repaired, entry.refused = done.rows, done.repaired, done.refused
-    entry.detail = (
-        f"{counted(done.rows, 'row')} passed on, {sum(done.refused.values()):,} set aside"
-    )
+    entry.detail = f"{plural(done.rows, 'row')} passed on, {sum(done.refused.values()):,} set aside"
 
 
 def _make_dataset(key: str, tables: Tables, entry: Entry) -> None:
@@ -211,7 +209,7 @@ def _make_dataset(key: str, tables: Tables, entry: Entry) -> None:
     if again and fit.same:
         tables.settle(key, written)
     entry.rows = written.rows
-    size = f"{counted(written.rows, 'row')}, {counted(len(written.schema.names), 'column')}"
+    size = f"{plural(written.rows, 'row')}, {plural(len(written.schema.names), 'column')}"
     entry.detail = (
         f"{size}; not promised, not published: {', '.join(fit.extra)}" if fit.extra else size
     )

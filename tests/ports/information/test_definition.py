@@ -188,7 +188,7 @@ def test_unknown_alone_is_no_failure_unless_strict(tmp_path):
 def test_a_product_of_nothing_fails_and_does_not_raise():
     empty = DataProduct(Path(), "x", "", "", "", "", "", (), (), (), {}, None)
     bare = replace(empty, settings=replace(_settings()))
-    found = states(Facts(bare, "urn:x", (), Surroundings(), frozenset(), 0, (), 0))
+    found = states(Facts(bare, "urn:x", (), Surroundings(), frozenset(), 0, ()))
     assert "pass" not in {found["business-value"], found["accessible"], found["dataset"]}
     assert SchemaObject("x", (Property("y"),)).key == ()
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from polyport.descriptor.odcs import ContractFile
-    from polyport.descriptor.types import Contract, DataProduct, SchemaObject
+    from polyport.descriptor.types import DataProduct, SchemaObject
     from polyport.descriptor.yaml import Document
 
 
@@ -39,10 +39,6 @@ class Folder:
     def complete(self) -> bool:
         """Whether all contracts are sound, so that what is missing is missing indeed."""
         return not self.unread and all(file.contract for file in self.contracts)
-
-    def file_of(self, contract: Contract) -> ContractFile:
-        """The file that `contract` stands in."""
-        return next(file for file in self.contracts if file.contract is contract)
 
     def promised(self) -> Iterator[tuple[ContractFile, int, SchemaObject]]:
         """(file, index in its `schema`, object) of each dataset that an output port promises."""

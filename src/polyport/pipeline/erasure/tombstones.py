@@ -164,8 +164,6 @@ class Tombstones:
     hashing: Hashing
     stones: tuple[Stone, ...] = ()
     marks: Marks | None = None
-    unfinished: tuple[str, ...] = ()
-    """Erasures that were cut off."""
 
     def __bool__(self) -> bool:
         return bool(self.stones or self.marks)
@@ -259,8 +257,7 @@ def load(journal: Journal, product: str, salt: str) -> Tombstones:
         frozenset(d for m in marks for d in m["digests"]),
         frozenset(n for m in marks for n in m["lengths"]),
     )
-    unfinished = tuple(name for name, d in newest.items() if d["state"] == "begun")
-    return Tombstones(hashing, tuple(stones), known if known.digests else None, unfinished)
+    return Tombstones(hashing, tuple(stones), known if known.digests else None)
 
 
 def digests(

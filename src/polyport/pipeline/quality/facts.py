@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from polyport.descriptor.text import plural
 from polyport.errors import QualityError, QueryError
 from polyport.expression import quote
 from polyport.model import RuleResult, TableFacts
@@ -222,7 +223,7 @@ def _seconds(length: timedelta) -> int:
 def _age(length: timedelta) -> str:
     hours = int(length.total_seconds() // 3600)
     count, unit = (hours // 24, "day") if hours >= 48 else (hours, "hour")  # noqa: PLR2004 - two days
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return plural(count, unit)
 
 
 def _gaps(scene: Scene, facts: TableFacts, _: Mapping[str, Any]) -> tuple[TableFacts, RuleResult]:
@@ -257,7 +258,7 @@ def _gaps(scene: Scene, facts: TableFacts, _: Mapping[str, Any]) -> tuple[TableF
     )
     if not found:
         return facts, result
-    said = f"{len(found):,} gap{'' if len(found) == 1 else 's'}: {sentences.listed(found, limit=3)}"
+    said = f"{plural(len(found), 'gap')}: {sentences.listed(found, limit=3)}"
     return replace(facts, gaps=tuple(found[:_GAPS])), replace(
         result, status=broken(severity), reason=said
     )
@@ -375,7 +376,7 @@ def _history(
     return facts, replace(
         result,
         status="warn",
-        reason=f"{sentences.rows(facts.rows)}, and {usual:,.0f} are usual (median of {len(history)} snapshots)",
+        reason=f"{plural(facts.rows, 'row')}, and {usual:,.0f} are usual (median of {len(history)} snapshots)",
     )
 
 

@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from polyport.descriptor.text import plural
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -114,7 +116,7 @@ def ranges(moments: Sequence[int], rhythm: Rhythm) -> Iterator[str]:
 def _range(before: int, count: int, rhythm: Rhythm) -> str:
     at = rhythm.index(before)
     start = rhythm.text(at + rhythm.step, before)
-    many = f"{count:,} {rhythm.unit if rhythm.step == 1 else 'period'}{'' if count == 1 else 's'}"
+    many = plural(count, rhythm.unit if rhythm.step == 1 else "period")
     if count == 1:
         return f"{start} ({many})"
     return f"{start} ... {rhythm.text(at + rhythm.step * count, before)} ({many})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from polyport.descriptor.text import plural
 from polyport.errors import QualityError, QueryError
 from polyport.model import RuleResult
 from polyport.pipeline.quality import limits, measure, sentences
@@ -98,7 +99,7 @@ def _judged(check: Check, found: Any, counted: Counted) -> RuleResult:
 
 def _amount(check: Check, found: Any) -> str:
     return (
-        sentences.rows(found)
+        plural(found, "row")
         if isinstance(check.how, RowCount)
         else sentences.value(limits.shown(found))
     )
@@ -125,7 +126,7 @@ def describe(
     """
     key = [k for k in candidate.object.key if k in candidate.table.schema.names]
     if not failing:
-        return sentences.rows(failing)
+        return plural(failing, "row")
     closed = restricted(candidate, measure.shown(check.how, key))
     if closed:
         return f"{sentences.failing(failing, candidate.table.rows)}; {closed} is classified, so none is shown"

@@ -7,6 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from polyport.descriptor.text import plural
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -18,11 +20,6 @@ _WIDTH = 40
 _PLAIN = 10**15
 _SMALL = Fraction(1, 10)
 _LARGE = 10
-
-
-def rows(count: int) -> str:
-    """`1 row`, `1,102 rows`."""
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
 
 
 def share(part: int, whole: int) -> str:
@@ -78,7 +75,7 @@ def unique(names: Sequence[str]) -> str:
 
 def failing(count: int, whole: int, examples: Sequence[Any] = ()) -> str:
     """`1,102 rows (34 %): 1950-01-01, 1951-03-02, ...`."""
-    head = f"{rows(count)} ({share(count, whole)})"
+    head = f"{plural(count, 'row')} ({share(count, whole)})"
     if not examples:
         return head
     more = count > len(examples) >= EXAMPLES

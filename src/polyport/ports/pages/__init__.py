@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import Response
 
+from polyport.descriptor.text import plural
 from polyport.ports.http import VARY
 
 if TYPE_CHECKING:
@@ -83,9 +84,4 @@ def minute(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 row`, `1,102 rows`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-__all__ = ["HTML", "minute", "number", "page", "plural"]
+__all__ = ["HTML", "minute", "number", "page"]

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from polyport.access.agreements import agreements
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from polyport.descriptor.types import DataProduct, Port, Surroundings
@@ -51,8 +52,6 @@ class Facts:
     """How many agreements are active."""
     ratings: tuple[float, ...]
     """The newest of each consumer, 1 to 5."""
-    comments: int
-    """How often consumers said something without a rating."""
 
     @classmethod
     def of(cls, context: ManagementContext, now: datetime) -> Facts:
@@ -78,7 +77,6 @@ class Facts:
             frozenset(w for w in who if w != "owner" and not w.startswith(INTERNAL)),
             sum(a.state(now) == "active" for a in signed),
             marks,
-            len(said) - len(marks),
         )
 
 
@@ -123,8 +121,8 @@ def _findable(facts: Facts) -> Clause:
         "It can be found: identifier, catalogue, description, tags",
         "fail" if lacking else "pass",
         f"{known}, listed at /catalog; "
-        + (f"without {_and(lacking)}" if lacking else "named, described, tagged"),
-        f"dataproduct.odps.yaml: add {_and(lacking)}" if lacking else "",
+        + (f"without {', '.join(lacking)}" if lacking else "named, described, tagged"),
+        f"dataproduct.odps.yaml: add {', '.join(lacking)}" if lacking else "",
     )  # fmt: skip
 
 
@@ -137,7 +135,7 @@ def _accessible(facts: Facts) -> Clause:
     if not facts.snapshots:
         return Clause("accessible", sentence, "fail", "nothing is published", "polyport build")
     newest = facts.snapshots[-1]
-    said = f"snapshot {newest.sequence} is served by {_count(len(ports), 'output port')}"
+    said = f"snapshot {newest.sequence} is served by {plural(len(ports), 'output port')}"
     return Clause("accessible", sentence, "pass", said)
 
 
@@ -145,7 +143,7 @@ def _together(facts: Facts) -> Clause:
     sentence = "It works together with other products: columns share terms or global identifiers"
     shared = sorted(_meanings(facts.product) & _others(facts.around))
     if shared:
-        said = f"{_count(len(shared), 'meaning')} shared with columns of other products"
+        said = f"{plural(len(shared), 'meaning')} shared with columns of other products"
         return Clause("works-together", sentence, "pass", said, details=tuple(shared))
     fix = "refer columns to the mesh's glossary (authoritativeDefinitions: /glossary/{term})"
     if not facts.around.products or facts.around.unread:
@@ -163,7 +161,7 @@ def _contexts(facts: Facts) -> Clause:
         "different-contexts",
         "It can be used in different contexts: several kinds of port, or several consumers",
         "pass" if good else "fail",
-        f"{_count(len(kinds), 'kind')} of output port, {_count(used, 'consumer')} so far",
+        f"{plural(len(kinds), 'kind')} of output port, {plural(used, 'consumer')} so far",
         "" if good else "dataproduct.odps.yaml: a second output port of another type",
         tuple(sorted(kinds)),
     )
@@ -182,21 +180,21 @@ def _autonomous(facts: Facts) -> Clause:
         for word, there in (
             ("a team of its own", bool(_team(spec))),
             ("a pipeline of its own", bool(steps)),
-            (f"a contract on {_count(len(bare), 'input')} from other products", not bare),
+            (f"a contract on {plural(len(bare), 'input')} from other products", not bare),
         )
         if not there
     ]
     under = sum(bool(p.contract_id) for p in spec.inputs if p.type != "product")
     outside = len(spec.inputs) - len(reading)
     said = (
-        f"team, {_count(len(steps), 'step')} of its own, {_count(len(reading), 'input')} from other products "
+        f"team, {plural(len(steps), 'step')} of its own, {plural(len(reading), 'input')} from other products "
         f"under contract, {under} of {outside} from outside the mesh"
     )
     return Clause(
         "autonomous",
         "It is autonomous: own team, own pipeline, inputs from other products under contract",
         "fail" if lacking else "pass",
-        f"without {_and(lacking)}" if lacking else said,
+        f"without {', '.join(lacking)}" if lacking else said,
         "dataproduct.odps.yaml: team, contractId of the input port or inputContracts" if lacking else "",
         tuple(p.name for p in bare),
     )  # fmt: skip
@@ -219,9 +217,9 @@ def _optimised(facts: Facts) -> Clause:
 def _standardised(facts: Facts) -> Clause:
     spec = facts.product
     bare = [p.name for p in spec.outputs if spec.contract(p) is None]
-    said = f"ODPS {spec.document.get('apiVersion')} and {_count(len(spec.contracts), 'ODCS contract')} are valid"
+    said = f"ODPS {spec.document.get('apiVersion')} and {plural(len(spec.contracts), 'ODCS contract')} are valid"
     if bare:
-        said = f"{_count(len(bare), 'output port')} without a contract: {_and(bare)}"
+        said = f"{plural(len(bare), 'output port')} without a contract: {', '.join(bare)}"
     return Clause(
         "standardised",
         "It follows standards: valid ODPS and ODCS documents, a contract on each output port",
@@ -235,7 +233,7 @@ def _node(facts: Facts) -> Clause:
     sentence = "It is a node of a mesh: it reads other products, or they read it"
     up, down = _upstream(facts), _downstream(facts)
     if up or down:
-        said = f"it reads {_count(len(up), 'product')}, {_count(len(down), 'product')} read it"
+        said = f"it reads {plural(len(up), 'product')}, {plural(len(down), 'product')} read it"
         return Clause("mesh-node", sentence, "pass", said, details=(*up, *down))
     if facts.around.name and facts.around.products:
         said = f"it is one of {len(facts.around.products) + 1} products of {facts.around.name}, and linked to none"
@@ -249,7 +247,7 @@ def _node(facts: Facts) -> Clause:
 def _datasets(facts: Facts) -> Clause:
     declared, published = len(facts.product.objects), facts.snapshots[-1:]
     held = len(published[0].datasets) if published else 0
-    said = f"{_count(declared, 'dataset')} promised, {held} published"
+    said = f"{plural(declared, 'dataset')} promised, {held} published"
     if declared and not published:
         return Clause("dataset", _AT_LEAST, "unknown", said, "polyport build")
     status: Status = "pass" if held else "fail"
@@ -270,8 +268,8 @@ def _needs(facts: Facts) -> Clause:
         return Clause("user-needs", sentence, "fail", "no use or purpose is stated", fix)
     marks = facts.ratings
     mean = sum(marks) / len(marks) if marks else 0.0
-    used = f"{_count(len(facts.consumers), 'consumer')} read it, {_count(facts.active, 'agreement')} active"
-    told = f"{_count(len(marks), 'rating')}" + (f" of {mean:.1f} on average" if marks else "")
+    used = f"{plural(len(facts.consumers), 'consumer')} read it, {plural(facts.active, 'agreement')} active"
+    told = f"{plural(len(marks), 'rating')}" + (f" of {mean:.1f} on average" if marks else "")
     said = f"its use is stated; {used}, {told}"
     fix = "ask consumers for feedback; polyport agreement"
     if marks and mean < _ENOUGH:
@@ -304,9 +302,9 @@ def _intention(facts: Facts) -> Clause:
         "conscious-intention",
         "It is meant: an owner, a lifecycle state, support, service levels",
         "fail" if lacking else "pass",
-        f"without {_and(lacking)}" if lacking else
+        f"without {', '.join(lacking)}" if lacking else
         f"owner named, status {spec.status}, support and service levels stated",
-        f"add {_and(lacking)}" if lacking else "",
+        f"add {', '.join(lacking)}" if lacking else "",
     )  # fmt: skip
 
 
@@ -367,11 +365,3 @@ def _meanings(spec: DataProduct) -> set[str]:
 
 def _others(around: Surroundings) -> set[str]:
     return {meant for other in around.products.values() for meant in _meanings(other)}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _and(words: Iterable[str]) -> str:
-    return ", ".join(words)

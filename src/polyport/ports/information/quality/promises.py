@@ -10,8 +10,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from polyport.descriptor.spans import span
+from polyport.descriptor.text import plural
 from polyport.errors import QualityError
 from polyport.ports.information.quality.oors import moment
+from polyport.ports.pages import minute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -188,7 +190,7 @@ def _age(evidence: Evidence, dataset: str, column: str, length: Span) -> Found:
     if at >= length.before(evidence.now):
         return "kept", measured, ""
     what = f"the newest {column} is {facts.newest}" if column else "its rows last changed"
-    return "broken", measured, what if column else f"{what} at {_minute(at)}"
+    return "broken", measured, what if column else f"{what} at {minute(at)}"
 
 
 # How often, how long, how reliably
@@ -296,11 +298,7 @@ def lasting(length: timedelta) -> str:
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
             return f"{seconds // size:,} {unit}s"
-    return f"{seconds} second{'' if seconds == 1 else 's'}"
-
-
-def _minute(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
+    return plural(seconds, "second")
 
 
 _UNASKED: Found = ("not measured", "", f"nobody asked in the last {DAYS} days")
