@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from polyport.model import Files, Relation
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
-
-    from polyport.model import Relation
 
 FieldIds: TypeAlias = "Mapping[str, int | FieldIds]"
 """Iceberg field ids by column; for a nested type a mapping whose key `""` is the column's own id: list `element`,
@@ -26,6 +26,11 @@ class Written:
     schema: pa.Schema
     rows: int
     bytes: int
+
+    @property
+    def relation(self) -> Relation:
+        """Its rows, to be read again."""
+        return Relation(Files(tuple(map(str, self.files)), schema=self.schema))
 
 
 class Engine(Protocol):

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from polyport.errors import TransformError
 from polyport.expression import quote
-from polyport.model import Files, Relation
+from polyport.model import Relation
 from polyport.pipeline.folders import safe, writing
 
 if TYPE_CHECKING:
@@ -60,14 +60,16 @@ def set_aside(table: Written, step: str, *, run: str, engine: Engine, quarantine
     for name in marks:
         _check_text(table.schema.field(name), f"cleanse/{step}")
     columns = {n: quote(n) for n in table.schema.names if n not in MARKS}
-    files = Files(tuple(map(str, table.files)), schema=table.schema)
-    counts = {name: _count(Relation(files), name, engine) for name in marks}
+    written = table.relation
+    counts = {name: _count(written, name, engine) for name in marks}
     repaired = _by_kind(counts.get(REPAIRED, {}))
     refused = counts.get(REFUSED, {})
-    passed = Relation(files, columns, f"{quote(REFUSED)} IS NULL" if REFUSED in marks else "")
+    passed = Relation(
+        written.data, columns, f"{quote(REFUSED)} IS NULL" if REFUSED in marks else ""
+    )
     gone = sum(refused.values())
     if gone:
-        _keep_refused(Relation(files), columns, step, run=run, engine=engine, folder=quarantine)
+        _keep_refused(written, columns, step, run=run, engine=engine, folder=quarantine)
     return Cleansed(passed, table.rows - gone, len(columns), repaired, refused)
 
 

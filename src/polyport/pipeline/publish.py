@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polyport.errors import NotFoundError
-from polyport.expression import quote
 from polyport.model import Files, Relation
 from polyport.pipeline.quality import Before
+from polyport.pipeline.same import same_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from polyport.engine import Engine
@@ -122,17 +122,4 @@ def _equal(table: Table, held: Dataset, relation: Relation, *, engine: Engine) -
     if (table.rows, table.key) != (held.rows, held.key) or not table.schema.equals(held.schema):
         return False
     here = Relation(Files(tuple(map(str, table.files)), schema=table.schema))
-    names = table.schema.names
-    return _digest(here, names, engine) == _digest(relation, names, engine)
-
-
-def _digest(relation: Relation, names: Sequence[str], engine: Engine) -> list[dict[str, object]]:
-    """Equal for equal rows, whatever their order; good within one run of one engine, so never stored."""
-    row = f"hash({', '.join(map(quote, names))})"
-    sql = (
-        "SELECT count(*) AS n, CAST(sum(CAST(h AS HUGEINT)) AS VARCHAR) AS total, bit_xor(h) AS mixed "
-        f"FROM (SELECT {row} AS h FROM held)"
-    )
-    with engine.query(sql, {"held": relation}) as reader:
-        found: list[dict[str, object]] = reader.read_all().to_pylist()
-    return found
+    return same_rows(here, relation, table.schema.names, engine)

@@ -11,7 +11,6 @@ from polyport.errors import InputError, QueryError
 from polyport.model import Files
 from polyport.pipeline.explain import input_error
 from polyport.pipeline.folders import safe
-from polyport.pipeline.steps import stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +103,7 @@ def _read(
     if isinstance(found, pa.RecordBatchReader):
         with found:
             written = engine.consume(found, scratch / f"{safe(f'raw.{name}')}.parquet")
-        return stored(written), written.rows
+        return written.relation, written.rows
     try:
         engine.schema("SELECT * FROM source", {"source": found})
         return found, _rows(found, engine)

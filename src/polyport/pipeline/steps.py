@@ -77,13 +77,8 @@ class Tables:
 
     def settle(self, key: str, written: Written) -> None:
         """From now on the table is what was written."""
-        self.relations[key] = stored(written)
+        self.relations[key] = written.relation
         self.lazy.pop(key, None)
-
-
-def stored(table: Written) -> Relation:
-    """How to read what was written."""
-    return Relation(Files(tuple(map(str, table.files)), schema=table.schema))
 
 
 def run_steps(plan: Plan, inputs: Mapping[str, Relation], bench: Bench) -> dict[str, Written]:

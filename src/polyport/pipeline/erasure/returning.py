@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from polyport.expression import quote
-from polyport.model import Files, Query, Relation
+from polyport.model import Query, Relation
 from polyport.pipeline.erasure.tombstones import ANY
 from polyport.pipeline.lineage.columns import unchanged
 from polyport.pipeline.quality.aside import field_ids
@@ -38,11 +38,10 @@ def drop(name: str, table: Written, erased: Tombstones, engine: Engine) -> Writt
     found = erased.condition(name, table.schema)
     if found is None:
         return table
-    source = Files(tuple(map(str, table.files)), schema=table.schema)
-    if not count(name, Relation(source), table.schema, erased, engine):
+    if not count(name, table.relation, table.schema, erased, engine):
         return table
     first = table.files[0]
-    rest = Relation(source, where=f"NOT ({found.where})", params=found.params)
+    rest = replace(table.relation, where=f"NOT ({found.where})", params=found.params)
     written = engine.write(
         f"SELECT * FROM {quote(name)}",
         {name: rest},

@@ -14,6 +14,7 @@ from polyport.model import RuleResult, TableFacts
 from polyport.pipeline.quality import gaps, limits, measure, sentences, sla, values
 from polyport.pipeline.quality.measure import Term
 from polyport.pipeline.quality.results import broken, restricted
+from polyport.pipeline.same import same_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -139,20 +140,14 @@ def _updated_at(scene: Scene, rows: int, before: int | None) -> datetime:
 
 def _same_rows(scene: Scene) -> bool:
     """Whether the previous snapshot has the same rows, in whatever order: asked only where their number is the same."""
-    old = f"{scene.name}_before"
-    relations = {scene.name: scene.candidate.relation, old: scene.before.tables[scene.name]}
-    everything = (f"SELECT * FROM {quote(name)}" for name in relations)
-    here, there = (scene.engine.schema(sql, relations) for sql in everything)
+    now, before = scene.candidate.relation, scene.before.tables[scene.name]
+    here, there = (
+        scene.engine.schema(f"SELECT * FROM {quote(scene.name)}", {scene.name: relation})
+        for relation in (now, before)
+    )
     if here != there:
         return False
-    row = f"hash({', '.join(map(quote, here.names))})"
-    mixed, total = f"bit_xor({row})", f"CAST(sum(CAST({row} AS HUGEINT)) AS VARCHAR)"
-    digests = (
-        f"SELECT {mixed} AS mixed, {total} AS total FROM {quote(name)}" for name in relations
-    )
-    # Hashes are good within one query of one engine, so they are compared here and never kept.
-    found = measure.fetch(scene.engine, " UNION ".join(digests), relations)
-    return len(found) == 1
+    return same_rows(now, before, here.names, scene.engine)
 
 
 def _updated(scene: Scene, facts: TableFacts) -> RuleResult:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from polyport.model import Files, Relation
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
     from polyport.descriptor.types import SchemaObject
     from polyport.engine import Written
-    from polyport.model import QualityReport
+    from polyport.model import QualityReport, Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Candidate:
     @property
     def relation(self) -> Relation:
         """Its rows, for the engine."""
-        return Relation(Files(tuple(map(str, self.table.files)), schema=self.table.schema))
+        return self.table.relation
 
 
 @dataclass(frozen=True, slots=True)
