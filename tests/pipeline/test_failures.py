@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from tests.forks import forks
+from tests.pipeline.logs import events
 
 from polyport.errors import ConflictError, PolyportError, QueryError, StoreError
 from polyport.pipeline import build, folders
-from polyport.pipeline.log import read_log
 
 CRASH = Path(__file__).with_name("crash.py")
 
@@ -49,7 +49,7 @@ def test_a_build_killed_amid_a_stage_harms_nobody(films, tmp_path, forked, momen
     status, said = forked("run", tmp_path, moment)
     assert status == -signal.SIGKILL, said
     killed = films.log("20260101T000051-abcdef")
-    assert read_log(killed)[0].message == "build started"
+    assert events(killed)[0]["message"] == "build started"
     assert films.store.snapshot("costs", "latest").sequence == 1
     assert len(films.rows("costs")) == 3
     shutil.rmtree(films.home / "cleanse", ignore_errors=True)
@@ -135,8 +135,8 @@ def test_a_bug_in_a_port_is_logged_whole(films):
     films.inputs["films"].fail = ZeroDivisionError("a bug")
     with pytest.raises(ZeroDivisionError):
         films.build()
-    (event,) = read_log(films.log(kind="errors.log"))
-    assert "ZeroDivisionError: a bug" in event.details["traceback"]
+    (event,) = events(films.log(kind="errors.log"))
+    assert "ZeroDivisionError: a bug" in event["traceback"]
     assert list((films.state / "scratch").iterdir()) == []
 
 

@@ -7,9 +7,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from tests.pipeline.logs import events
 
 from polyport.errors import MissingExtraError, TransformError
-from polyport.pipeline.log import read_log
 
 HEAD = "import pyarrow as pa\nimport pyarrow.compute as pc\n"
 
@@ -174,10 +174,10 @@ def test_an_exception_is_told_at_the_users_own_line(step, text, line, message):
 def test_the_traceback_is_in_the_error_log(step):
     films = step.__closure__[0].cell_contents
     failed(step, "def costs() -> pa.Table:\n    return 1 / 0")
-    (event,) = read_log(films.log(kind="errors.log"))
-    assert "ZeroDivisionError" in event.details["traceback"]
-    assert event.details["where"] == "transform/costs.py:4"
-    assert (event.stage, event.name) == ("transform", "costs")
+    (event,) = events(films.log(kind="errors.log"))
+    assert "ZeroDivisionError" in event["traceback"]
+    assert event["where"] == "transform/costs.py:4"
+    assert (event["stage"], event["name"]) == ("transform", "costs")
 
 
 @pytest.mark.parametrize(

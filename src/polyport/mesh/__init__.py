@@ -102,17 +102,16 @@ class Mesh:
                 fix=f"did you mean {near[0]!r}?" if near else f"products: {', '.join(self.homes)}",
             )
         if name not in self._loaded:
-            self._loaded[name] = Product.load(
+            made = Product.load(
                 self.homes[name],
                 state=self.state,
                 ledger=self.ledger,
                 base_url=self.base_url,
                 neighbour=self.product,
             )
-            self._loaded[name].around = partial(self.around, name)
-            self._loaded[name].near = self.each
-            self._loaded[name].workers = self._workers
-            self._loaded[name].lineage_target = self.lineage
+            made.around, made.near = partial(self.around, name), self.each
+            made.workers, made.lineage_target = self._workers, self.lineage
+            self._loaded[name] = made
         return self._loaded[name]
 
     def each(self) -> Mapping[str, Product]:

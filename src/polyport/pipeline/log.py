@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from polyport.errors import PolyportError, StoreError
@@ -13,26 +12,12 @@ from polyport.pipeline.folders import safe, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
     from pathlib import Path
     from typing import TextIO
 
 Level = Literal["info", "warning", "error"]
 _NAMED = ("at", "level", "run", "stage", "name", "message")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a log."""
-
-    at: datetime
-    """UTC."""
-    level: Level
-    run: str
-    stage: str
-    """`read`, `raw`, `cleanse`, ...; empty for the run as a whole."""
-    name: str
-    message: str
-    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RunLog:
@@ -145,25 +130,3 @@ def redact(text: str, secrets: Collection[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     return text
-
-
-def read_log(path: Path) -> tuple[Event, ...]:
-    """The events of a log, oldest first; the beginning of a last line that a kill cut off is left out.
-
-    Raises:
-        StoreError: The log is gone, or a line of it is damaged.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read the log: {error}", where=str(path)) from error
-    return tuple(_event(line, f"{path}:{n}") for n, line in enumerate(lines[:-1], 1))
-
-
-def _event(line: str, where: str) -> Event:
-    try:
-        found = json.loads(line)
-        at, level, run, stage, name, message = (found.pop(key) for key in _NAMED)
-        return Event(datetime.fromisoformat(at), level, run, stage, name, message, found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError("a line of the log is damaged", where=where) from error
