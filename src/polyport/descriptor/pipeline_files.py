@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Stage: TypeAlias = Literal["cleanse", "transform"]
 STAGES: tuple[Stage, ...] = ("cleanse", "transform")
 SUFFIXES = (".sql", ".py")
+REPAIRED, REFUSED = MARKS = ("_repaired", "_refused")
+"""Columns that a cleanse step says what it did by; they are not passed on."""
 
 
 @dataclass(frozen=True, slots=True)

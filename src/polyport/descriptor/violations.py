@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from polyport.descriptor.text import did_you_mean, error
+from polyport.descriptor.types import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,10 +22,7 @@ KINDS = {
     type(None): "null",
 }  # fmt: skip
 _WANTED = {"array": "list", "object": "mapping"}
-OPERATORS = (
-    "mustBe", "mustNotBe", "mustBeGreaterThan", "mustBeGreaterOrEqualTo", "mustBeLessThan",
-    "mustBeLessOrEqualTo", "mustBeBetween", "mustNotBeBetween",
-)  # fmt: skip
+OPERATORS: tuple[str, ...] = get_args(Operator)
 _LONGEST = 60
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from polyport.descriptor.pipeline_files import MARKS, REFUSED, REPAIRED
 from polyport.errors import TransformError
 from polyport.expression import quote
 from polyport.model import Relation
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from polyport.engine import Engine, Written
 
-REPAIRED, REFUSED = "_repaired", "_refused"
-MARKS = (REPAIRED, REFUSED)
 _MOST = 1_000
 """Different texts to count by; rarer ones are counted together."""
 OTHER = "other"

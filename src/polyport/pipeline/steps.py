@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from polyport.descriptor.pipeline_files import MARKS
 from polyport.descriptor.text import plural
 from polyport.errors import QueryError
 from polyport.model import Files, Query, Relation
-from polyport.pipeline.cleanse import MARKS, set_aside
+from polyport.pipeline.cleanse import set_aside
 from polyport.pipeline.erasure import returning
 from polyport.pipeline.explain import explaining, step_error
 from polyport.pipeline.folders import safe

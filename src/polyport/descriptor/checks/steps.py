@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import SchemaObject
     from polyport.errors import Diagnostic, Place
 
-CLEANSE_ONLY = ("_repaired", "_refused")
-"""Columns that a cleanse step says what it did by; they are not passed on."""
-
 
 def check(folder: Folder) -> Iterator[Diagnostic]:
     """What is wrong with the steps, and between them and the contracts."""
@@ -184,7 +181,7 @@ def _columns(
 
 def _extra(one: SchemaObject, step: Step) -> Iterator[Diagnostic]:
     promised = {prop.name.lower() for prop in one.properties}
-    hidden = CLEANSE_ONLY if step.file.stage == "cleanse" else ()
+    hidden = pipeline_files.MARKS if step.file.stage == "cleanse" else ()
     for column in step.columns or ():
         if column.name.lower() in promised or column.name in hidden:
             continue
@@ -192,7 +189,7 @@ def _extra(one: SchemaObject, step: Step) -> Iterator[Diagnostic]:
         if column.name:
             message = f"column `{column.name}` is not promised and will not be published"
             fix = f"add it to `{one.name}` in the contract, or do not select it"
-            if column.name in CLEANSE_ONLY:
+            if column.name in pipeline_files.MARKS:
                 fix = "it means something in cleanse/ only: mend rows and set them aside there"
         else:
             message = "a column has no name and will not be published"
