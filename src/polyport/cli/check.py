@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,11 +136,7 @@ def _print(found: Sequence[Diagnostic], form: str) -> None:
         for line in diagnostics.to_github(found):
             click.echo(line)
     elif found:
-        console.say(
-            diagnostics.render_text(
-                found, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ
-            )
-        )
+        console.say(diagnostics.render_text(found, color=console.colored(sys.stdout)))
 
 
 def _failing(found: Sequence[Diagnostic], *, strict: bool) -> bool:

@@ -20,6 +20,7 @@ from polyport.errors import DescriptorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from polyport.errors import PolyportError
 
@@ -32,12 +33,12 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def talk(text: str = "") -> None:
     """Say something to the person at the terminal."""
-    click.echo(text, err=True, color=_color(sys.stderr.isatty()))
+    click.echo(text, err=True, color=_color(sys.stderr))
 
 
 def say(text: str = "") -> None:
     """Print a result."""
-    click.echo(text, color=_color(sys.stdout.isatty()))
+    click.echo(text, color=_color(sys.stdout))
 
 
 def say_json(value: Any) -> None:
@@ -168,7 +169,7 @@ def show_error(error: PolyportError, *, as_json: bool = False) -> None:
     if isinstance(error, DescriptorError) and error.diagnostics:
         from polyport.cli.diagnostics import render_text
 
-        talk(render_text(error.diagnostics, color=_color(sys.stderr.isatty()) is not False))
+        talk(render_text(error.diagnostics, color=colored(sys.stderr)))
     talk(f"{click.style('error', fg='red', bold=True)}[{error.code}]: {bold(error.message)}")
     if error.where:
         talk(f"  {accent('-->')} {error.where}")
@@ -187,8 +188,13 @@ def error_document(error: PolyportError) -> dict[str, Any]:
     return {**error.record(), "diagnostics": to_json(error.diagnostics)}
 
 
-def _color(terminal: bool) -> bool | None:
-    return None if terminal and "NO_COLOR" not in os.environ else False
+def colored(stream: TextIO) -> bool:
+    """Whether colours may go to `stream`: to a terminal, where nobody objects."""
+    return stream.isatty() and "NO_COLOR" not in os.environ
+
+
+def _color(stream: TextIO) -> bool | None:
+    return None if colored(stream) else False  # None: click finds out by itself
 
 
 def cut(text: str, width: int) -> str:

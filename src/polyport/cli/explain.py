@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from polyport.cli import console
+from polyport.cli.options import json_option
 
 
 @click.command()
 @click.argument("code", required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option
 def explain(code: str | None, as_json: bool) -> None:
     """What a diagnostic CODE means, with a wrong and a right example; without CODE: all codes."""
     from polyport.descriptor import codes

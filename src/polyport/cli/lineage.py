@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from polyport.cli import console
-from polyport.cli.options import json_option, one_product
+from polyport.cli.options import folder_argument, json_option, one_product
 
 if TYPE_CHECKING:
     from polyport.ledger.lineage import Direction, Graph, Node
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("what", default="", metavar="[DATASET[.COLUMN]]")
-@click.argument(
-    "folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    default=Path(),
-    metavar="[DIR]",
-)
+@folder_argument
 @click.option("--up", is_flag=True, help="Only what it is made from.")
 @click.option("--down", is_flag=True, help="Only what is made from it.")
 @click.option("--depth", default=0, metavar="N", help="At most N edges away; default: all the way.")
