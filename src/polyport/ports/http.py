@@ -38,6 +38,8 @@ BODY_LIMIT = 65_536
 """Bytes of a request's body that a port reads, unless it says otherwise."""
 METHODS = ("GET", "HEAD")
 VARY = "Accept, Authorization, Polyport-Role, Polyport-Purpose"
+PERSONAL = {"Vary": VARY, "Cache-Control": "private, no-cache"}
+"""Headers of an answer that is made for who asks, and may be another next time."""
 KEPT = 3_600
 """Seconds that a consumer may go on with a pinned snapshot: an erasure is known to all of them by then."""
 _TAG = re.compile(r'\*|(?:W/)?"[^"]*"')
@@ -225,6 +227,23 @@ def negotiate(request: Request, offered: Sequence[str]) -> str | None:
     ranked = [(_liking(wanted, media), -place, media) for place, media in enumerate(offered)]
     liking, _, best = max(ranked)
     return best if liking > 0 else None
+
+
+def chosen(request: Request, offered: Sequence[str]) -> str:
+    """As `negotiate`; an answer of 406 where the request takes none of `offered`."""
+    media = negotiate(request, offered)
+    if media is None:
+        raise HttpError(406, f"offered: {', '.join(offered)}")
+    return media
+
+
+def threaded(answered: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """The handler that answers in a thread: reading blocks."""
+
+    async def answer(request: Request) -> Response:
+        return await run_in_threadpool(answered, request)
+
+    return answer
 
 
 def _liking(wanted: Mapping[str, float], media: str) -> float:

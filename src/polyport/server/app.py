@@ -17,7 +17,7 @@ from polyport.access.identity import LOOPBACK, local_owner
 from polyport.errors import NotFoundError, PolyportError
 from polyport.ports.counted import Counted, noting
 from polyport.ports.deprecated import Deprecated
-from polyport.ports.http import VARY, HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.http import PERSONAL, HttpError, guarded, problem, raw_path, refusal
 from polyport.ports.information import metrics
 from polyport.ports.information.metadata import MetadataPort, catalog, glossary
 from polyport.ports.output import Served
@@ -187,12 +187,9 @@ def _root(
 
     def root(request: Request) -> Response:
         identify(request)  # what there is, is told to those who are known
-        return JSONResponse({"_links": links, **also}, headers=_MINE, media_type=HAL)
+        return JSONResponse({"_links": links, **also}, headers=PERSONAL, media_type=HAL)
 
     return root
-
-
-_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 
 
 def _with_slash(request: Request) -> Response:

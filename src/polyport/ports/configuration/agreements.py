@@ -16,11 +16,11 @@ from polyport.descriptor.write import dump
 from polyport.errors import AccessError, QueryError
 from polyport.ports.configuration._asked import by_method
 from polyport.ports.http import (
-    VARY,
+    PERSONAL,
     HttpError,
+    chosen,
     digest,
     etag_matches,
-    negotiate,
     not_modified,
 )
 from polyport.ports.management import Content, ManagementContext, Operation, steering
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from polyport.model import Principal
 
 HAL, JSON, YAML = "application/hal+json", "application/json", "application/yaml"
-_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _VERBS: Mapping[str, Decision] = {
     "approve": "approved", "refuse": "refused", "revoke": "revoked",
 }  # fmt: skip
@@ -94,7 +93,7 @@ class AgreementsPort:
         shown = [self._linked(a, principal, now) for a in seen]
         tag = f'"{digest(shown)}"'
         if etag_matches(request, tag):
-            return not_modified({**_MINE, "ETag": tag})
+            return not_modified({**PERSONAL, "ETag": tag})
         body = {"_links": links, "_embedded": {"agreements": shown}}
         return _answer(body, HAL, {"ETag": tag})
 
@@ -185,13 +184,11 @@ class AgreementsPort:
         principal: Principal,
         more: tuple[int, Mapping[str, str], Sequence[Diagnostic]] = (200, {}, ()),
     ) -> Response:
-        media = negotiate(request, (HAL, JSON, YAML))
-        if media is None:
-            raise HttpError(406, f"offered: {HAL}, {JSON}, {YAML}")
+        media = chosen(request, (HAL, JSON, YAML))
         status, headers, warnings = more
         headers = {**headers, "ETag": _tag(found, principal, media)}
         if request.method in ("GET", "HEAD") and etag_matches(request, headers["ETag"]):
-            return not_modified({**_MINE, **headers})
+            return not_modified({**PERSONAL, **headers})
         now = datetime.now(UTC)
         body = self._linked(found, principal, now) if media == HAL else self._document(found, now)
         if warnings and media == HAL:
@@ -252,7 +249,7 @@ def _answer(
     body: Mapping[str, Any], media: str, headers: Mapping[str, str], status: int = 200
 ) -> Response:
     text = dump(body) if media == YAML else json.dumps(body, ensure_ascii=False)
-    return Response(text.encode(), status, {**_MINE, **headers}, media)
+    return Response(text.encode(), status, {**PERSONAL, **headers}, media)
 
 
 __all__ = ["AgreementsPort"]

@@ -18,7 +18,7 @@ from polyport.errors import AccessError, NotFoundError, QueryError
 from polyport.ledger import contracts
 from polyport.model import LATEST
 from polyport.ports.contract_view import both_visible, through
-from polyport.ports.http import VARY, guarded, json_body, pairs
+from polyport.ports.http import PERSONAL, guarded, json_body, pairs, threaded
 from polyport.ports.management import Operation
 from polyport.ports.query import once
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from polyport.ports.management import Content, ManagementContext
 
 CURRENT = "current"
-_HEADERS = {"Cache-Control": "private, no-cache", "Vary": VARY}
 _QUERY = {
     "contract": "A contract's id; by default the first behind an output port",
     "from": "A snapshot or a version that was published; by default the one before the last change",
@@ -62,8 +61,8 @@ class ContractsPort:
         """See `ManagementPort.routes`."""
         base = f"/{self.name}"
         return [
-            Route(base, guarded(self._list)),
-            Route(f"{base}/difference", guarded(self._difference)),
+            Route(base, guarded(threaded(self._listed))),
+            Route(f"{base}/difference", guarded(threaded(self._compared))),
             Route(f"{base}/migrations", guarded(self._migrations, ("GET", "HEAD", "POST"))),
         ]
 
@@ -82,12 +81,6 @@ class ContractsPort:
                 created=True,
             ),
         ]
-
-    async def _list(self, request: Request) -> Response:
-        return await run_in_threadpool(self._listed, request)
-
-    async def _difference(self, request: Request) -> Response:
-        return await run_in_threadpool(self._compared, request)
 
     async def _migrations(self, request: Request) -> Response:
         if request.method == "POST":
@@ -108,7 +101,7 @@ class ContractsPort:
             "migrations": {"href": f"{base}/migrations"},
         }
         told = [self._told(name, kept) for name, kept in self._kept(asker).items()]
-        return JSONResponse({"_links": links, "contracts": told}, headers=_HEADERS)
+        return JSONResponse({"_links": links, "contracts": told}, headers=PERSONAL)
 
     def _told(self, name: str, kept: Sequence[Kept]) -> dict[str, Any]:
         now = self.context.product.contracts.get(name)
@@ -156,7 +149,7 @@ class ContractsPort:
         who = impact.broken(found.of("breaking"), old, product, books, now, mapping)
         told = impact.told(who, names=asker.steers(product.id))
         return JSONResponse(
-            omds.document(found, more={"polyport.affected": told}), headers=_HEADERS
+            omds.document(found, more={"polyport.affected": told}), headers=PERSONAL
         )
 
     def _chosen(self, asker: Principal, given: Mapping[str, str]) -> Sequence[Kept]:
@@ -172,7 +165,7 @@ class ContractsPort:
         once(pairs(request), ())
         every = asker.steers(self.context.product.id)
         found = [told for told in self._newest().values() if every or told["principal"] == asker.id]
-        return JSONResponse({"migrations": found}, headers=_HEADERS)
+        return JSONResponse({"migrations": found}, headers=PERSONAL)
 
     def _confirm(self, request: Request, body: Mapping[str, Any]) -> Response:
         asker, purpose = self.context.identify(request)
@@ -186,13 +179,13 @@ class ContractsPort:
                 )
         before = self._newest().get((port, asker.id))
         if before is not None and before["major"] == major:
-            return JSONResponse(before, headers=_HEADERS)
+            return JSONResponse(before, headers=PERSONAL)
         document = {"port": port, "major": major}
         product = self.context.product.id
         self.context.ledger.journal.append(
             "contract", f"migration:{port}", document, product=product, by=asker.id
         )
-        return JSONResponse(self._newest()[port, asker.id], 201, _HEADERS)
+        return JSONResponse(self._newest()[port, asker.id], 201, PERSONAL)
 
     def _port(self, body: Mapping[str, Any]) -> tuple[str, int]:
         """The port and major that `body` names.

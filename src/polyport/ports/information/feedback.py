@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from polyport.errors import QueryError
 from polyport.ledger import feedback
-from polyport.ports.http import METHODS, VARY, guarded, json_body, pairs
+from polyport.ports.http import METHODS, PERSONAL, guarded, json_body, pairs
 from polyport.ports.management import Operation
 
 if TYPE_CHECKING:
@@ -124,4 +124,4 @@ def _before(given: Sequence[tuple[str, str]]) -> str:
 
 
 def _reply(body: Mapping[str, Any], status: int = 200) -> Response:
-    return JSONResponse(body, status, headers={"Vary": VARY, "Cache-Control": "private, no-cache"})
+    return JSONResponse(body, status, headers=PERSONAL)

@@ -13,7 +13,7 @@ from polyport.errors import NotFoundError, QueryError
 from polyport.ledger import lineage
 from polyport.ledger.lineage import Standing
 from polyport.model import LATEST
-from polyport.ports.http import VARY, guarded, pairs, ref_of
+from polyport.ports.http import PERSONAL, guarded, pairs, ref_of, threaded
 from polyport.ports.management import Operation, steering
 from polyport.ports.query import once
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from polyport.ports.management import Content, ManagementContext
 
 HAL = "application/hal+json"
-_HEADERS = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _KNOWN = ("dataset", "column", "direction", "depth", "snapshot")
 DEEPEST = 100
 SHOWN, MOST = 100, 1_000
@@ -50,7 +49,7 @@ class LineagePort:
     def routes(self) -> Sequence[BaseRoute]:
         """`/lineage` and `/lineage/events`."""
         return [
-            Route("/lineage", guarded(self._graph)),
+            Route("/lineage", guarded(threaded(self._answer))),
             Route("/lineage/events", guarded(self._events)),
         ]
 
@@ -65,15 +64,12 @@ class LineagePort:
             Operation("GET", "/lineage/events", "OpenLineage events, for who steers", events),
         ]
 
-    async def _graph(self, request: Request) -> Response:
-        return await run_in_threadpool(self._answer, request)
-
     async def _events(self, request: Request) -> Response:
         principal, _ = self.context.identify(request)
         steering(self.context, principal, "read the events: they hold the product's SQL")
         asked = once(pairs(request), ("run", "limit"))
         found = await run_in_threadpool(self._told, asked)
-        return JSONResponse(found, headers=_HEADERS)
+        return JSONResponse(found, headers=PERSONAL)
 
     def _told(self, asked: Mapping[str, str]) -> Sequence[Event]:
         journal, product, run = (
@@ -113,7 +109,7 @@ class LineagePort:
         depth = _number(asked, "depth", 0, least=0, most=DEEPEST)
         shown = lineage.walk(whole, start, direction=_direction(asked), depth=depth)
         body = {"_links": self._links(shown.nodes, products), **lineage.as_document(shown)}
-        return JSONResponse(body, headers=_HEADERS, media_type=HAL)
+        return JSONResponse(body, headers=PERSONAL, media_type=HAL)
 
     def _as_of(self, snapshot: Snapshot, found: Mapping[str, Event]) -> Graph:
         """What is told now of all other products, and of this one what the run told that published `snapshot`."""

@@ -21,7 +21,7 @@ from polyport.errors import AccessError, NotFoundError, QueryError
 from polyport.ledger import metrics
 from polyport.ledger.usage import BUCKETS
 from polyport.model import OWNER_ROLE, PLATFORM_ROLE
-from polyport.ports.http import VARY, HttpError, guarded, negotiate, pairs
+from polyport.ports.http import PERSONAL, chosen, guarded, pairs, threaded
 from polyport.ports.management import Operation
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 OPENMETRICS = "application/openmetrics-text"
 JSON = "application/json"
-_HEADERS = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _OTHERS = "(others)"
 
 
@@ -54,21 +53,16 @@ class MetricsPort:
 
     def routes(self) -> Sequence[BaseRoute]:
         """`/metrics`."""
-        return [Route("/metrics", guarded(self._metrics))]
+        return [Route("/metrics", guarded(threaded(self._answer)))]
 
     def operations(self) -> Sequence[Operation]:
         """See `Described.operations`."""
         asked = {"since": "From this day on", "by": f"Some of {', '.join(get_args(metrics.By))}"}
         return [Operation("GET", "/metrics", "Who uses it how much, and what it costs", asked)]
 
-    async def _metrics(self, request: Request) -> Response:
-        return await run_in_threadpool(self._answer, request)
-
     def _answer(self, request: Request) -> Response:
         principal, purpose = self.context.identify(request)
-        wanted = negotiate(request, (JSON, OPENMETRICS))
-        if wanted is None:
-            raise HttpError(406, f"offered: {JSON}, {OPENMETRICS}")
+        wanted = chosen(request, (JSON, OPENMETRICS))
         context = self.context
         if wanted == OPENMETRICS:
             return exposed([(context.product.id, context.ledger, context.stored)])
@@ -85,7 +79,7 @@ class MetricsPort:
             "by": ",".join(by),
             "values": metrics.split(shown, *by),
         }
-        return JSONResponse(body, headers=_HEADERS)
+        return JSONResponse(body, headers=PERSONAL)
 
     def _shown(self, found: Use, by: Sequence[By], principal: Principal, purpose: str) -> Use:
         """What a consumer may see: itself and all others as one; of the data only what it may see."""
@@ -162,7 +156,7 @@ def exposed(products: Sequence[Metered]) -> Response:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Sums(products))
     text = generate_latest(registry)  # type: ignore[no-untyped-call]
-    return Response(text, 200, _HEADERS, CONTENT_TYPE_LATEST)
+    return Response(text, 200, PERSONAL, CONTENT_TYPE_LATEST)
 
 
 class _Sums(Collector):

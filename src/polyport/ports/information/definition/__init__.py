@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
-from polyport.ports.http import VARY, HttpError, guarded, negotiate
+from polyport.ports.http import PERSONAL, chosen, guarded
 from polyport.ports.information.definition.clauses import Clause, Facts, clauses
 from polyport.ports.information.definition.omms import omms
 from polyport.ports.management import Operation
@@ -87,10 +87,7 @@ class DefinitionPort:
 
     async def _answer(self, request: Request) -> Response:
         principal, _ = self.context.identify(request)
-        media = negotiate(request, (JSON, OMMS))
-        if media is None:
-            raise HttpError(406, f"offered: {JSON}, {OMMS}")
-        if media == OMMS:
+        if chosen(request, (JSON, OMMS)) == OMMS:
             return _json(await run_in_threadpool(self.omms), OMMS)
         owner = principal.owns(self.context.product.id)
         return _json(await run_in_threadpool(self.document, details=owner), JSON)
@@ -107,8 +104,7 @@ def result(found: Sequence[Clause]) -> str:
 
 
 def _json(body: object, media: str) -> Response:
-    headers = {"Vary": VARY, "Cache-Control": "private, no-cache"}
-    return Response(json.dumps(body, ensure_ascii=False), headers=headers, media_type=media)
+    return Response(json.dumps(body, ensure_ascii=False), headers=PERSONAL, media_type=media)
 
 
 __all__ = ["Clause", "DefinitionPort", "result"]

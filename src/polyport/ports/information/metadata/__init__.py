@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
 from polyport.errors import NotFoundError, QueryError
-from polyport.ports.http import VARY, HttpError, guarded, negotiate, pairs, ref_of
+from polyport.ports.http import PERSONAL, chosen, guarded, pairs, ref_of, threaded
 from polyport.ports.information.metadata import dcat
 from polyport.ports.information.metadata.document import PARTS, contracts, document, odps
 from polyport.ports.information.metadata.schema_org import croissant, schema_org
@@ -109,7 +108,7 @@ class MetadataPort:
             with self.sight(request) as sight:
                 return make(sight, request)
 
-        return _threaded(answered)
+        return threaded(answered)
 
 
 def catalog(ports: Sequence[MetadataPort], name: str) -> Callable[[Request], Awaitable[Response]]:
@@ -127,10 +126,10 @@ def catalog(ports: Sequence[MetadataPort], name: str) -> Callable[[Request], Awa
         every = dcat.catalog(origin, name, nodes)
         if request.url.path.endswith(".ttl"):
             return _turtle(every)
-        media = LD if request.url.path.endswith(".jsonld") else _chosen(request, (LD, JSON, TURTLE))
+        media = LD if request.url.path.endswith(".jsonld") else chosen(request, (LD, JSON, TURTLE))
         return _turtle(every) if media == TURTLE else _json(dcat.document(every), media)
 
-    return _threaded(answered)
+    return threaded(answered)
 
 
 def glossary(ports: Sequence[MetadataPort]) -> Callable[[Request], Awaitable[Response]]:
@@ -159,16 +158,7 @@ def glossary(ports: Sequence[MetadataPort]) -> Callable[[Request], Awaitable[Res
             raise NotFoundError(f"no term {wanted!r} in the glossary", fix=f"terms: {known}")
         return _json(terms[wanted], HAL)
 
-    return _threaded(answered)
-
-
-def _threaded(answered: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """The same, in a thread: reading blocks."""
-
-    async def answer(request: Request) -> Response:
-        return await run_in_threadpool(answered, request)
-
-    return answer
+    return threaded(answered)
 
 
 def _entry(name: str, label: str, definition: str, links: Sequence[str]) -> dict[str, Any]:
@@ -189,7 +179,7 @@ def _entry(name: str, label: str, definition: str, links: Sequence[str]) -> dict
 
 
 def _document(sight: Sight, request: Request) -> Response:
-    media = _chosen(request, _OFFERED)
+    media = chosen(request, _OFFERED)
     if media == TURTLE:
         return _turtle(dcat.product(sight))
     if media == LD:
@@ -215,24 +205,14 @@ def _contract(sight: Sight, request: Request) -> Response:
     return _json(sight.contract(found[wanted]), JSON)
 
 
-def _chosen(request: Request, offered: Sequence[str]) -> str:
-    media = negotiate(request, offered)
-    if media is None:
-        raise HttpError(406, f"offered: {', '.join(offered)}")
-    return media
-
-
-_MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
-
-
 def _json(body: object, media: str) -> Response:
     text = json.dumps(body, ensure_ascii=False, default=str, allow_nan=False)
-    return Response(text.encode("utf-8", "replace"), headers=_MINE, media_type=media)
+    return Response(text.encode("utf-8", "replace"), headers=PERSONAL, media_type=media)
 
 
 def _turtle(nodes: Sequence[dict[str, Any]]) -> Response:
     text = turtle(dcat.PREFIXES, nodes)
-    return Response(text.encode("utf-8", "replace"), headers=_MINE, media_type=TURTLE)
+    return Response(text.encode("utf-8", "replace"), headers=PERSONAL, media_type=TURTLE)
 
 
 __all__ = ["MetadataPort", "catalog", "glossary"]

@@ -6,13 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from polyport.errors import NotFoundError, QueryError
 from polyport.ledger.records import as_document
-from polyport.ports.http import VARY, HttpError, guarded, negotiate, pairs
+from polyport.ports.http import PERSONAL, chosen, guarded, pairs, threaded
 from polyport.ports.information.quality import rows, trends
 from polyport.ports.information.quality.oors import oors
 from polyport.ports.information.quality.page import groups_page, report_page, rows_page
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 OORS = "application/vnd.bitol.oors+json"
-_HEADERS = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 _SHOWN, _MOST = 30, 1_000
 """How many reports a page shows, and a list can be asked for."""
 
@@ -50,18 +48,11 @@ class QualityPort:
 
     def routes(self) -> Sequence[BaseRoute]:
         """`/quality`, and below it `reports`, `reports/{run}` and `reports/{run}/rows`."""
-
-        def route(path: str, answer: Any) -> Route:
-            async def handle(request: Request) -> Response:
-                return await run_in_threadpool(answer, request)
-
-            return Route(path, guarded(handle))
-
         return [
-            route("/quality", self._report),
-            route("/quality/reports", self._reports),
-            route("/quality/reports/{run}", self._report),
-            route("/quality/reports/{run}/rows", self._rows),
+            Route("/quality", guarded(threaded(self._report))),
+            Route("/quality/reports", guarded(threaded(self._reports))),
+            Route("/quality/reports/{run}", guarded(threaded(self._report))),
+            Route("/quality/reports/{run}/rows", guarded(threaded(self._rows))),
         ]
 
     def operations(self) -> Sequence[Operation]:
@@ -82,7 +73,7 @@ class QualityPort:
         ]
 
     def _report(self, request: Request) -> Response:
-        media = _chosen(request, (JSON, OORS, HTML))
+        media = chosen(request, (JSON, OORS, HTML))
         newest = "run" not in request.path_params
         finder = self._finder(request)
         promised = self._promises(finder.sight) if newest else None
@@ -96,10 +87,10 @@ class QualityPort:
         else:
             said = {} if promised is None else {"sla": [asdict(p) for p in promised]}
             body = {**as_document(shown), **said, "_links": self._links(shown.run)}
-        return JSONResponse(body, headers=_HEADERS, media_type=media)
+        return JSONResponse(body, headers=PERSONAL, media_type=media)
 
     def _reports(self, request: Request) -> Response:
-        _chosen(request, (JSON,))
+        chosen(request, (JSON,))
         limit = _limit(request)
         sight = sight_of(self.context, *self.context.identify(request))
         listed = [
@@ -113,10 +104,10 @@ class QualityPort:
             }
             for r in self._kept(limit)
         ]
-        return JSONResponse({"reports": listed}, headers=_HEADERS)
+        return JSONResponse({"reports": listed}, headers=PERSONAL)
 
     def _rows(self, request: Request) -> Response:
-        media = _chosen(request, (JSON, HTML))
+        media = chosen(request, (JSON, HTML))
         wanted = rows.asked(request)
         finder = self._finder(request)
         base = f"{self.context.base}/quality/reports/{quote(finder.report.run, safe='')}/rows"
@@ -125,14 +116,14 @@ class QualityPort:
             if media == HTML:
                 return groups_page(self.context, finder, groups)
             body = {"groups": [_group(g, base) for g in groups], "_links": _self(base)}
-            return JSONResponse(body, headers=_HEADERS)
+            return JSONResponse(body, headers=PERSONAL)
         found = finder.page(wanted)
         links = _pages(wanted, found.group, base)
         if media == HTML:
             given = {**links, "offset": str(wanted.offset)}
             return rows_page(self.context, finder, found, given)
         head = {"run": finder.report.run, "_links": {n: {"href": a} for n, a in links.items()}}
-        return Response(rows.document(found, head), headers=_HEADERS, media_type=JSON)
+        return Response(rows.document(found, head), headers=PERSONAL, media_type=JSON)
 
     def _finder(self, request: Request) -> Finder:
         """What finds the rows of the report that is asked for, for whoever asks."""
@@ -165,13 +156,6 @@ class QualityPort:
         base = f"{self.context.base}/quality/reports"
         here = f"{base}/{quote(run, safe='')}"
         return {**_self(here), "reports": {"href": base}, "rows": {"href": f"{here}/rows"}}
-
-
-def _chosen(request: Request, offered: Sequence[str]) -> str:
-    media = negotiate(request, offered)
-    if media is None:
-        raise HttpError(406, f"offered: {', '.join(offered)}")
-    return media
 
 
 def _limit(request: Request) -> int:
