@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from tests.pipeline.logs import events
 
 from polyport.descriptor.types import QualityRule
 from polyport.errors import InputError, NotFoundError, QualityError, StoreError, TransformError
-from polyport.pipeline.log import read_log
 
 
 def test_a_folder_becomes_a_snapshot(films):
@@ -242,9 +242,9 @@ def test_the_gate_holds_back(films):
     assert error.run.steps[-1].status == "error"
     assert "1 of" in error.message
     assert films.store.snapshot("costs", "latest").sequence == 1
-    logged = read_log(films.log(kind="errors.log"))
-    assert logged[-1].details["unchanged"] == error.unchanged
-    assert logged[-1].stage == "check"
+    logged = events(films.log(kind="errors.log"))
+    assert logged[-1]["unchanged"] == error.unchanged
+    assert logged[-1]["stage"] == "check"
 
 
 def test_warnings_let_it_pass_and_are_told(films):
@@ -267,8 +267,8 @@ def test_the_first_input_that_fails_ends_it_and_all_tried_are_logged(films):
     assert caught.value.unchanged == "nothing was published; there is no snapshot yet"
     assert caught.value.run.error == "rates: no route to host"
     assert not films.inputs["zebra"].asked
-    events = read_log(films.log())
-    assert [(e.name, e.level) for e in events if e.stage == "raw"] == [
+    logged = events(films.log())
+    assert [(e["name"], e["level"]) for e in logged if e["stage"] == "raw"] == [
         ("films", "info"),
         ("films", "info"),
         ("rates", "info"),

@@ -143,10 +143,10 @@ def test_a_bug_in_a_port_is_logged_whole(films):
 def test_a_failing_engine_at_the_comparison_publishes_nothing(films, monkeypatch):
     films.build()
 
-    def digest(*_):
+    def same_rows(*_):
         raise QueryError("the engine is gone")
 
-    monkeypatch.setattr("polyport.pipeline.publish._digest", digest)
+    monkeypatch.setattr("polyport.pipeline.publish.same_rows", same_rows)
     failed(films, QueryError)
 
 
