@@ -1,4 +1,4 @@
-"""Gaps: the days, weeks, months or years that a time column leaves out."""
+"""Gaps: the hours, days, weeks, months or years that a time column leaves out."""
 
 from __future__ import annotations
 
