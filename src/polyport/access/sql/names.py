@@ -276,7 +276,8 @@ class Names:
         digest = (
             f"{view.snapshot.product}/{view.snapshot.content_id}/{dataset}/{view.sight(dataset)}"
         )
-        return Table(Named(digest, names, view.relation(dataset)), ((view, dataset),), (view,))
+        relation, rows = view.relation(dataset), view.snapshot.datasets[dataset].rows
+        return Table(Named(digest, names, relation, rows), ((view, dataset),), (view,))
 
     def _told(self, table: str) -> Table:
         """A table of the schema `polyport`."""
@@ -302,8 +303,10 @@ class Names:
             (table, *(f"{v.snapshot.content_id}/{v.sight(dataset)}" for v in (old, new)))
         )
         relation = Relation(changes.rows(old, new, dataset))
+        kept = (view.snapshot.datasets.get(dataset) for view in (old, new))
+        rows = sum(each.rows for each in kept if each is not None)
         return Table(
-            Named(f"{product}/{digest}", ((SCHEMA, table),), relation),
+            Named(f"{product}/{digest}", ((SCHEMA, table),), relation, rows),
             ((new, dataset),),
             (old, new),
             whole=True,

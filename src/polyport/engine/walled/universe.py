@@ -30,6 +30,7 @@ class Walls:
     """Beyond it, work spills to disk."""
     spill: str = "4GB"
     threads: int = 2
+    """How many work on it, where it reads much."""
     workers: int = 0
     """How many statements run at once; 0: four for each core."""
     rows: int = 0
@@ -54,6 +55,8 @@ class Named:
     names: tuple[tuple[str, ...], ...]
     """What it is called: `("films",)`, `("movie-popularity", "films")`."""
     relation: Relation
+    rows: int = 0
+    """About how many it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def told(universe: Universe, walls: Walls) -> dict[str, Any]:
         "statements": statements,
         "schemas": sorted(schemas),
         "views": views,
+        "rows": {named.digest: named.rows for named in universe.tables},
         "names": names,
         "files": paths,
         "macros": macros,
