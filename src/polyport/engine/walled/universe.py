@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from polyport.model import Relation
 
 
+CORES = os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class Walls:
     """What one statement may take."""
@@ -43,7 +46,7 @@ class Walls:
     @property
     def most_workers(self) -> int:
         """How many run at once."""
-        return self.workers or 4 * (os.cpu_count() or 1)
+        return self.workers or 4 * CORES
 
 
 @dataclass(frozen=True, slots=True)
