@@ -85,6 +85,15 @@ def test_they_are_forgotten_in_time():
     answers = Answers(seconds=-1.0)
     answers.keep(asked([1]), answer())
     assert answers.find(asked([1])) is None
+    assert not answers._kept
+    assert answers._bytes == 0
+
+
+def test_those_that_are_too_old_go_as_others_come(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("polyport.engine.walled.answers.time.monotonic", lambda: clock[0])
+    answers = Answers(seconds=10.0)
     answers.keep(asked([1]), answer())
-    answers.keep(asked([2]), answer())  # by then, the first is too old
+    clock[0] = 11.0
+    answers.keep(asked([2]), answer())
     assert list(answers._kept) == [asked([2])]

@@ -125,13 +125,10 @@ class Names:
         """Outside a transaction: see what is current, and stand on what holds now."""
         if self.pinned:
             return
-        stale = not self.views or any(
-            self._stale(view, product, ref) for (product, ref), view in self.views.items()
-        )
-        if stale:
+        if any(self._stale(view, product, ref) for (product, ref), view in self.views.items()):
             self.forget()
-            if self.product:
-                self._learn(self.product, self.view(self.product, self.ref_of(self.product)))
+        if self.product and not self.tables:
+            self._learn(self.product, self.view(self.product, self.ref_of(self.product)))
 
     def _stale(self, view: View, product: str, ref: Ref) -> bool:
         try:
