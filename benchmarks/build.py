@@ -71,7 +71,7 @@ BARE = """
 import duckdb, sys
 con = duckdb.connect()
 con.execute("SET preserve_insertion_order = false")
-con.execute("COPY ({select}) TO '{out}' (FORMAT parquet, COMPRESSION zstd)".replace("FROM source", "FROM '{source}'"))
+con.execute("COPY ({select}) TO '{out}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)".replace("FROM source", "FROM '{source}'"))
 t = "'{out}'"
 row = con.execute(f'''SELECT count(*), count(*) FILTER (id IS NULL), count(*) FILTER (title IS NULL),
   count(*) FILTER (length(title) < 1), count(*) FILTER (studio NOT IN ('Warner','Fox','Universal','Sony','MGM')),

@@ -4,11 +4,12 @@ The client is a socket that reads to the end and looks at nothing: what is measu
 its processes. Both send to 127.0.0.1 without TLS. PostgreSQL has its default settings but 512 MB of shared buffers and
 no fsync; its table was vacuumed and has the key as its index. Where PostgreSQL is not installed, only our own figures
 are printed. `ROWS=`,
-`ROUNDS=`, `ONLY=simple,copy,latency,crowd,memory` choose less; `PORT=` is ours, the next is PostgreSQL's.
+`ROUNDS=`, `ONLY=simple,copy,latency,fresh,crowd,memory` choose less; `PORT=` is ours, the next is PostgreSQL's.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROWS = int(os.environ.get("ROWS", "10_000_000"))
-ONLY = os.environ.get("ONLY", "simple,copy,latency,crowd,memory").split(",")
+ONLY = os.environ.get("ONLY", "simple,copy,latency,fresh,crowd,memory").split(",")
 PORT = int(os.environ.get("PORT", "18432"))
 PORTS = {"ours": PORT, "postgres": PORT + 1}
 DATABASES = {"ours": "bench", "postgres": "postgres"}
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 CLIENTS, EACH = 32, 4
+NUMBERS = itertools.count()
 SLOW_SECONDS = 20.0
 ALL = "SELECT * FROM costs"
 COPY = f"COPY ({ALL}) TO STDOUT (FORMAT binary)"
@@ -187,19 +189,22 @@ def whole(sql: str) -> Callable[[str, int], Figures]:
     return work
 
 
-def latency(who: str, pid: int) -> Figures:
-    """`SELECT 1` again and again, by one client."""
-    client = connected(who)
+def latency(sql: str) -> Callable[[str, int], Figures]:
+    """The work of one client that asks for hardly anything, again and again; `{}` is another number each time."""
 
-    def work() -> None:
-        for _ in range(500):
-            client.run("SELECT 1")
+    def work(who: str, pid: int) -> Figures:
+        client = connected(who)
 
-    for _ in range(50):
-        client.run("SELECT 1")
-    found = figures(pid, work, 500)
-    client.close()
-    return found
+        def some(count: int) -> None:
+            for _ in range(count):
+                client.run(sql.format(next(NUMBERS)))
+
+        some(50)
+        found = figures(pid, lambda: some(500), 500)
+        client.close()
+        return found
+
+    return work
 
 
 def crowd(who: str, pid: int) -> Figures:
@@ -208,7 +213,7 @@ def crowd(who: str, pid: int) -> Figures:
 
     def work(client: Client, number: int) -> None:
         for turn in range(EACH):
-            client.run(small(number * EACH + turn))
+            client.run(anew(number * EACH + turn))
 
     def all_at_once() -> None:
         threads = [threading.Thread(target=work, args=(c, n)) for n, c in enumerate(clients)]
@@ -218,7 +223,7 @@ def crowd(who: str, pid: int) -> Figures:
             thread.join()
 
     for client, group in zip(clients, range(CLIENTS), strict=True):
-        client.run(small(group))
+        client.run(anew(group))
     found = figures(pid, all_at_once, CLIENTS * EACH)
     for client in clients:
         client.close()
@@ -228,6 +233,11 @@ def crowd(who: str, pid: int) -> Figures:
 def small(number: int) -> str:
     """One of the small aggregates."""
     return SMALL[number % len(SMALL)].format(number // len(SMALL) % 90)
+
+
+def anew(number: int) -> str:
+    """The same, written so that nobody has answered it before."""
+    return f"{small(number)} -- {next(NUMBERS)}"
 
 
 def figures(pid: int, work: Callable[[], object], count: int = 1) -> Figures:
@@ -241,7 +251,8 @@ def figures(pid: int, work: Callable[[], object], count: int = 1) -> Figures:
 WORKS = {
     "simple": (f"simple query, {ROWS:,} x 10", whole(ALL)),
     "copy": (f"COPY binary, {ROWS:,} x 10", whole(COPY)),
-    "latency": ("SELECT 1", latency),
+    "latency": ("SELECT 1", latency("SELECT 1")),
+    "fresh": ("SELECT n, another n each time", latency("SELECT {}")),
     "crowd": (f"{CLIENTS} clients, small aggregates", crowd),
 }
 

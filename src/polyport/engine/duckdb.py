@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 32_768
 ROW_GROUP_ROWS = 122_880
+FORMAT = f"FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}"
+"""How tables are written: the second version's encodings are read in half the time (decision 0019)."""
 
 
 class DuckDBEngine:
@@ -139,7 +141,7 @@ class DuckDBEngine:
         """See `Engine.write`."""
         shown = ", ".join(map(quote, columns or ()))
         composed = compose(sql, relations, None, shown=shown)
-        options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, RETURN_STATS"
+        options = f"{FORMAT}, RETURN_STATS"
         if field_ids:
             options += f", FIELD_IDS {_field_ids(field_ids)}"
         cursor = self._cursor(composed, watched=True)

@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from polyport.access.sql.opening import SqlDoor
+from polyport.engine.walled.answers import Answers
 from polyport.engine.walled.pool import Workers
 from polyport.mesh import Mesh
 from polyport.model import Principal
@@ -170,8 +171,9 @@ def person(*roles, name="pat", studio="Fox", free=True):
 
 @pytest.fixture
 def opened(mesh, workers):
-    """Opens sessions, and closes them in the end."""
+    """Opens sessions, to which nothing was answered before, and closes them in the end."""
     made = []
+    workers.answers = Answers()
 
     def opened(*roles, ref="latest", product="films", who=None, **options):
         session = door(mesh, workers, product)(who or person(*roles), ref, **options)

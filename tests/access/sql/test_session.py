@@ -16,6 +16,7 @@ import pytest
 from polyport.access.sql import CancelledError
 from polyport.access.sql import names as names_module
 from polyport.access.sql import opening as opening_module
+from polyport.engine.walled.pool import Worker
 from polyport.errors import (
     AccessError,
     LimitError,
@@ -664,8 +665,94 @@ def test_a_small_answer_frees_its_worker_before_it_is_read(opened):
     large = session.query(MANY)
     session.walls = replace(session.walls, seconds=0.1)
     with pytest.raises(LimitError, match="all 1 workers were busy"):
-        session.query("SELECT 1")
+        session.query("SELECT 'nobody asked this before'")
+    assert one(session, "SELECT count(*) AS n FROM films WHERE id < 13") == 2  # it needs no worker
     large.reader.close()
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The statements that workers are asked, from now on."""
+    found, honest = [], Worker.ask
+
+    def ask(worker, message):
+        if "what" in message:
+            found.append(message["sql"])
+        return honest(worker, message)
+
+    monkeypatch.setattr(Worker, "ask", ask)
+    return found
+
+
+COUNT = "SELECT count(*) FROM films WHERE id < $1"
+
+
+def test_what_was_answered_is_not_computed_again(opened, computed, mesh):
+    session = opened("partner")
+    before = len(reads(mesh, limit=1_000))
+    assert [one(session, COUNT, [13]) for _ in range(3)] == [2, 2, 2]
+    assert one(opened("partner"), COUNT, [13]) == 2
+    assert computed == [COUNT]
+    read = reads(mesh, limit=4)
+    assert len(reads(mesh, limit=1_000)) == before + 4
+    assert {(each["rows"], each["outcome"]) for each in read} == {(1, "ok")}
+    assert [session.describe(COUNT).types for _ in range(2)] == [("BIGINT",)] * 2
+    assert computed == [COUNT, COUNT]
+
+
+def test_but_for_other_values_another_role_or_another_snapshot(opened, computed, mesh):
+    found = [
+        one(opened("partner"), COUNT, [13]),
+        one(opened("partner"), COUNT, [12]),
+        one(opened("all"), COUNT, [13]),
+    ]
+    assert found[:2] == [2, 1]
+    publish(mesh, "9,Ninth,Fox,Open Nine,1999-01-01,9")
+    assert one(opened("all"), COUNT, [13]) == found[2] + 1
+    assert len(computed) == 4
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT random() FROM films",
+        "SELECT now() FROM films",
+        "SELECT current_timestamp FROM films",
+        "SELECT age(released) FROM films",
+        "SELECT id FROM films USING SAMPLE 1",
+        "SELECT id FROM films TABLESAMPLE 50 PERCENT",
+    ],
+)
+def test_what_differs_each_time_is(opened, computed, sql):
+    session = opened("partner")
+    for _ in range(2):
+        session.query(sql).reader.read_all()
+    assert computed == [sql, sql]
+
+
+def test_a_mistake_is_told_each_time(opened, computed):
+    session = opened("partner")
+    for _ in range(2):
+        with pytest.raises(QueryError):
+            session.query("SELECT nowhere FROM films")
+    assert len(computed) == 2
+
+
+def test_a_kept_answer_is_refused_to_whom_the_rows_are_by_now(opened, agreed):
+    session = opened(who=LIMITED, product="ratings")
+    assert one(session, "SELECT count(*) FROM ratings") == 3
+    agreed()
+    with pytest.raises(AccessError, match="revoked"):
+        session.query("SELECT count(*) FROM ratings")
+
+
+def test_a_kept_answer_has_no_more_rows_than_it_may(opened, computed):
+    session = opened("partner")
+    assert len(rows(session, "SELECT id FROM films WHERE id < 13 AND id > 10")) == 2
+    session.walls = replace(session.walls, rows=1)
+    with pytest.raises(SizeError, match="more than 1 rows"):
+        session.query("SELECT id FROM films WHERE id < 13 AND id > 10")
+    assert len(computed) == 1
 
 
 def test_an_agreement_that_is_revoked_ends_what_is_open(opened, mesh, agreed):
@@ -771,7 +858,7 @@ def test_lies_of_a_worker_end_the_statement(opened, workers, monkeypatch, said):
         patched.setattr(worker_type, "ask", lying(worker_type.ask, said))
         for asked in (session.query, session.describe):
             with pytest.raises(SizeError):
-                asked("SELECT 1 FROM films")
+                asked("SELECT 2 FROM films")
     assert not workers._lent
     assert one(session, "SELECT 1") == 1
 
@@ -784,10 +871,10 @@ def test_a_worker_that_asks_for_ever_is_ended(opened, workers, monkeypatch):
         honest = worker_type.ask
         patched.setattr(worker_type, "ask", lying(honest, {"missing": [["films"]]}))
         with pytest.raises(QueryError, match="too much that is not there"):
-            session.query("SELECT 1 FROM films")
+            session.query("SELECT 2 FROM films")
         patched.setattr(worker_type, "ask", lying(honest, {"missing": [["CANARY_crew"]]}))
         with pytest.raises(AccessError):
-            session.query("SELECT 1 FROM films")
+            session.query("SELECT 2 FROM films")
     assert not workers._lent
 
 

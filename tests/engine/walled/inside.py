@@ -18,7 +18,12 @@ def serve(self, asked, served=worker._Worker.serve):
     if asked["what"] != "python":
         served(self, asked)
         return
-    names = {"scratch": self.told["scratch"], "con": self.con, **asked["names"]}
+    names = {
+        "scratch": self.told["scratch"],
+        "con": self.con,
+        "wide": self.wide,
+        **asked["names"],
+    }
     try:
         exec(asked["code"], names)
         said = {"result": names.get("result")}

@@ -19,6 +19,7 @@ from polyport.engine.walled import confined, pool, standing, stream
 from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.protocol import Silent
 from polyport.engine.walled.universe import Named, Universe, Walls
+from polyport.engine.walled.worker import MUCH
 from polyport.model import Files, Relation
 
 VERSION = confined.landlock() if sys.platform == "linux" else 0
@@ -43,7 +44,7 @@ class World:
         self.ledger.write_text("CANARY")
         self.key.write_text("CANARY")
 
-    def worker(self, monkeypatch, *left_out, **policy):
+    def worker(self, monkeypatch, *left_out, rows=0, **policy):
         inside = str(Path(__file__).with_name("inside.py"))
         main = (
             "import json, runpy, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -52,7 +53,8 @@ class World:
         monkeypatch.setattr(pool, "_MAIN", main)
         self.pools.append(Workers(FAST, scratch=self.root / "scratch"))
         files = Files((str(self.own),), schema=pa.schema({"a": pa.int64()}))
-        return self.pools[-1].lend(Universe((Named("own", (("t",),), Relation(files, **policy)),)))
+        named = Named("own", (("t",),), Relation(files, **policy), rows)
+        return self.pools[-1].lend(Universe((named,)))
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,44 @@ def places(world):
         "folder": str(world.root),
         "keeper": os.getpid(),
     }
+
+
+# --- statements that read much --------------------------------------------------------------------------------------
+
+SETTINGS = """
+    named = "'threads', 'temp_directory', 'lock_configuration', 'enable_external_access', 'memory_limit'"
+    found = CON.execute(f"SELECT name, value FROM duckdb_settings() WHERE name IN ({named})")
+    result = dict(found.fetchall())
+"""
+
+
+@pytest.fixture(scope="module")
+def large(world):
+    with pytest.MonkeyPatch.context() as patch:
+        return world.worker(patch, rows=MUCH)
+
+
+def test_what_reads_little_never_opens_the_engine_twice(walled):
+    assert ask(walled, "SELECT a FROM t") == [{"a": 7}]
+    assert run(walled, "result = wide is None")
+
+
+def test_what_reads_much_has_more_threads_within_the_same_walls(large):
+    assert ask(large, "SELECT 1 AS a") == [{"a": 1}]
+    assert run(large, "result = wide is None")
+    assert ask(large, "SELECT a FROM t") == [{"a": 7}]
+    little = run(large, SETTINGS.replace("CON", "con"))
+    much = run(large, SETTINGS.replace("CON", "wide"))
+    assert (little.pop("threads"), much.pop("threads")) == ("1", str(FAST.threads))
+    assert much.pop("temp_directory") == little.pop("temp_directory") + "/wide"
+    assert little == much
+    assert (much["lock_configuration"], much["enable_external_access"]) == ("true", "false")
+
+
+def test_what_reads_much_spills(large):
+    """Rows that memory cannot hold, sorted."""
+    spilt = "SELECT count(*) AS n FROM (SELECT range AS r, t.a FROM t, range(6_000_000) ORDER BY hash(r) OFFSET 1)"
+    assert ask(large, spilt) == [{"n": 5_999_999}]
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

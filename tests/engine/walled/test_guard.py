@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from importlib.resources import files
 
 import duckdb
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from polyport.engine.walled import guard
+from polyport.engine.walled import guard, universe
 from polyport.engine.walled.guard import RefusedError
 
 FAMILIES = ("__internal", "collate_", "icu_", "has_")
@@ -413,3 +414,63 @@ def test_places_of_parameters_hint_at_their_types(con, sql, hints):
 def test_parameters_are_counted(con):
     assert guard.check(con, "SELECT $3, $1").parameters == 3
     assert guard.check(con, "SELECT ?, ?").parameters == 2
+
+
+# --- what differs each time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "lasting"),
+    [
+        ("SELECT 1", True),
+        ("SELECT year(released), count(*) FROM films GROUP BY 1", True),
+        ("SELECT now()", False),
+        ("SELECT NOW()", False),
+        ("SELECT 1 FROM films WHERE released < current_date", False),
+        ("SELECT films.today FROM films", False),
+        ("SELECT (SELECT random())", False),
+        ("WITH a AS (SELECT uuid() AS u) SELECT 1 FROM a", False),
+        ("SELECT list_transform([1], lambda x: x + random())", False),
+        ("SELECT * FROM films TABLESAMPLE 10 PERCENT", False),
+        ("SELECT * FROM (SELECT 1) USING SAMPLE 1", False),
+        ("SELECT * FROM polyport.changes('films', 1, 2) TABLESAMPLE 10 PERCENT", False),
+        ("SELECT * FROM films AT (VERSION => 1)", True),
+        ("SELECT * FROM films AT (VERSION => 1) TABLESAMPLE 10 PERCENT", False),
+        ("SELECT count(*) FILTER (now() > released) OVER (ORDER BY 1) FROM films", False),
+        ("SELECT 1 ORDER BY random()", False),
+        ("SELECT 1 LIMIT (random() * 2)::INT", False),
+    ],
+)
+def test_whether_it_gives_the_same_each_time(con, sql, lasting):
+    assert guard.check(con, sql).lasting is lasting
+
+
+OF_A_ZONE = {
+    "+", "-", "century", "date_diff", "date_part", "date_sub", "date_trunc", "datediff", "datepart", "datesub",
+    "datetrunc", "day", "dayname", "dayofmonth", "dayofweek", "dayofyear", "decade", "era", "generate_series", "hour",
+    "isodow", "isoyear", "julian", "last_day", "make_timestamptz", "microsecond", "millennium", "millisecond", "minute",
+    "month", "monthname", "quarter", "range", "second", "strftime", "time_bucket", "timezone", "timezone_hour",
+    "timezone_minute", "week", "weekday", "weekofyear", "year", "yearweek",
+}  # fmt: skip
+"""Functions that depend on the time zone, which is always UTC, and on nothing else."""
+
+
+def test_every_function_that_may_differ_is_known(con):
+    found = con.execute(
+        "SELECT DISTINCT function_name, macro_definition FROM duckdb_functions()"
+        " WHERE stability <> 'CONSISTENT' OR macro_definition IS NOT NULL"
+    ).fetchall()
+    words = guard.functions() | guard.TABLE_FUNCTIONS
+    moving = {
+        name
+        for name, macro in found
+        if name in words
+        and (macro is None or guard.MOVING & set(re.findall(r"[a-z_0-9]+", macro.lower())))
+    }
+    assert moving - OF_A_ZONE <= guard.MOVING
+    assert moving >= OF_A_ZONE
+
+
+def test_no_macro_of_ours_differs_each_time():
+    for macro in universe._macros("postgres"):
+        assert not guard.MOVING & set(re.findall(r"[a-z_0-9]+", macro.lower())), macro

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from polyport.model import Principal
 
 _LISTS = ("tables", "columns", "types", "parameters")
+_SINGLE: dict[str, object] = {"schema": "", "whole": 0, "lasting": False}
 
 
 class Room:
@@ -63,11 +64,11 @@ def well_formed(said: Mapping[str, Any], tables: Collection[str]) -> Mapping[str
         raise Silent
     if not set(lists[0]) <= set(tables) or not isinstance(said.get("star"), bool):
         raise Silent
-    shape, whole = said.get("schema", ""), said.get("whole", 0)
-    if not isinstance(shape, str) or not isinstance(whole, int):
+    shape, whole, lasting = (said.get(k, v) for k, v in _SINGLE.items())
+    if not isinstance(shape, str) or not isinstance(whole, int) or not isinstance(lasting, bool):
         raise Silent
     found = dict(zip(_LISTS, lists, strict=True))
-    return {**found, "star": said["star"], "schema": shape, "whole": whole}
+    return {**found, "star": said["star"], "schema": shape, "whole": whole, "lasting": lasting}
 
 
 def missing(said: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -125,13 +125,10 @@ class Names:
         """Outside a transaction: see what is current, and stand on what holds now."""
         if self.pinned:
             return
-        stale = not self.views or any(
-            self._stale(view, product, ref) for (product, ref), view in self.views.items()
-        )
-        if stale:
+        if any(self._stale(view, product, ref) for (product, ref), view in self.views.items()):
             self.forget()
-            if self.product:
-                self._learn(self.product, self.view(self.product, self.ref_of(self.product)))
+        if self.product and not self.tables:
+            self._learn(self.product, self.view(self.product, self.ref_of(self.product)))
 
     def _stale(self, view: View, product: str, ref: Ref) -> bool:
         try:
@@ -276,7 +273,8 @@ class Names:
         digest = (
             f"{view.snapshot.product}/{view.snapshot.content_id}/{dataset}/{view.sight(dataset)}"
         )
-        return Table(Named(digest, names, view.relation(dataset)), ((view, dataset),), (view,))
+        relation, rows = view.relation(dataset), view.snapshot.datasets[dataset].rows
+        return Table(Named(digest, names, relation, rows), ((view, dataset),), (view,))
 
     def _told(self, table: str) -> Table:
         """A table of the schema `polyport`."""
@@ -302,8 +300,10 @@ class Names:
             (table, *(f"{v.snapshot.content_id}/{v.sight(dataset)}" for v in (old, new)))
         )
         relation = Relation(changes.rows(old, new, dataset))
+        kept = (view.snapshot.datasets.get(dataset) for view in (old, new))
+        rows = sum(each.rows for each in kept if each is not None)
         return Table(
-            Named(f"{product}/{digest}", ((SCHEMA, table),), relation),
+            Named(f"{product}/{digest}", ((SCHEMA, table),), relation, rows),
             ((new, dataset),),
             (old, new),
             whole=True,

@@ -16,6 +16,7 @@ import pyarrow as pa
 from polyport.access.sql import Answer, CancelledError, Described
 from polyport.access.sql.answers import Room, error_of, missing, well_formed
 from polyport.access.sql.names import everywhere
+from polyport.engine.walled.answers import Answers, Whole
 from polyport.engine.walled.protocol import Silent
 from polyport.engine.walled.stream import begun, following, schema
 from polyport.errors import AccessError, PolyportError, QueryError, SizeError
@@ -41,6 +42,18 @@ class _Open:
     batches: Callable[[], Generator[pa.RecordBatch] | None]
     """Nothing, once it is not needed any more: then it has closed itself."""
     views: Sequence[View]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a statement is answered with."""
+
+    seen: Seen
+    whole: Whole
+    worker: Worker | None = None
+    """Who still sends rows."""
+    reader: pa.RecordBatchReader | None = None
+    """Where these are read."""
 
 
 @dataclass(slots=True)
@@ -109,13 +122,10 @@ class WalledSession:
         """See `Session.describe`."""
         self._wanted = True
         self.names.renew()
-        asked = {"what": "describe", "sql": sql, "types": list(parameters)}
-        worker, said, seen = self._asked(asked)
-        with self._answering(worker):
-            self._still(said, seen)
-            found = schema(said["schema"])
-        self._return(worker)
-        return Described(found, tuple(said["types"]), tuple(said["parameters"]))
+        asked = self._asked({"what": "describe", "sql": sql, "types": list(parameters)})
+        self._still(asked)
+        said = asked.whole.said
+        return Described(asked.whole.schema, tuple(said["types"]), tuple(said["parameters"]))
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> Answer:
         """See `Session.query`."""
@@ -123,28 +133,25 @@ class WalledSession:
         self.names.renew()
         if self.product:
             self.names.reach.asked(self.product)
-        worker, said, seen = self._asked({"what": "query", "sql": sql, "values": list(values)})
-        with self._answering(worker), ExitStack() as failing:
-            tables = self._still(said, seen)
+        asked = self._asked({"what": "query", "sql": sql, "values": list(values)})
+        with self._answering(asked.worker), ExitStack() as failing:
+            tables = self._still(asked)
             self._count(tables)
-            meters = self._meters(tables, said)
+            meters = self._meters(tables, asked.whole.said)
             failing.callback(_fail, meters)
             room = Room(self.walls, min((t.most for t in tables if t.most), default=0))
-            reader = begun(worker.channel, said["whole"])
-            received = self._received(worker, reader, room)
-            if said["whole"]:
-                received = map(room.take, list(iter(partial(following, reader), None)))
+            received: Iterator[pa.RecordBatch] = iter([room.take(b) for b in asked.whole.batches])
+            if asked.worker is not None and asked.reader is not None:
+                received = self._received(asked.worker, asked.reader, room)
             failing.pop_all()
-        if said["whole"]:
-            self._return(worker)
         views = list({id(v): v for t in tables for v in t.views}.values())
         number = self._begun = self._begun + 1
-        holding = None if said["whole"] else worker
-        batches = self._batches(number, holding, received, views, meters)
+        batches = self._batches(number, asked.worker, received, views, meters)
         self._answers[number] = _Open(weakref.ref(batches), views)
         next(batches)  # from here on, however it ends, what it took is given back
         return Answer(
-            pa.RecordBatchReader.from_batches(reader.schema, batches), tuple(said["types"])
+            pa.RecordBatchReader.from_batches(asked.whole.schema, batches),
+            tuple(asked.whole.said["types"]),
         )
 
     def cancel(self) -> None:
@@ -172,25 +179,38 @@ class WalledSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _asked(self, request: dict[str, Any]) -> tuple[Worker, Mapping[str, Any], Seen]:
-        """A worker that has begun to answer, what it said, and what it sees; the worker is to be returned."""
+    def _asked(self, request: Mapping[str, Any]) -> _Asked:
+        """What a statement is answered with; its worker is to be returned, where it still sends."""
         for _ in range(ROUNDS):
             seen = self.names.seen()
-            worker = self._borrowed(seen.universe)
-            with self._answering(worker):
-                said = worker.ask({**request, "most": seen.most})
-                names = missing(said)
-                if not names and "error" not in said:
-                    return worker, well_formed(said, seen.tables), seen
-                failed = (
-                    error_of(said["error"], self.walls, self.principal) if "error" in said else None
-                )
-            self._return(worker)
-            if failed is not None:
-                raise failed
-            for name in names:
+            key = Answers.key(seen.universe, seen.most, request)
+            if (kept := self.workers.answers.find(key)) is not None:
+                return _Asked(seen, kept)
+            answer = self._answered(request, seen)
+            if isinstance(answer, _Asked):
+                if answer.worker is None and answer.whole.said["lasting"]:
+                    self.workers.answers.keep(key, answer.whole)
+                return answer
+            for name in answer:
                 self.names.resolve(name)
         raise QueryError("the statement names too much that is not there", fix="fewer names")
+
+    def _answered(self, request: Mapping[str, Any], seen: Seen) -> _Asked | list[tuple[str, ...]]:
+        """What a worker answers; or the names that it asks for."""
+        worker, failed = self._borrowed(seen.universe), None
+        with self._answering(worker):
+            said = worker.ask({**request, "most": seen.most})
+            answer: _Asked | list[tuple[str, ...]] = missing(said)
+            if "error" in said:
+                failed = error_of(said["error"], self.walls, self.principal)
+            elif not answer:
+                answer = _read(worker, seen, well_formed(said, seen.tables), request)
+                if answer.worker is not None:
+                    return answer
+        self._return(worker)
+        if failed is not None:
+            raise failed
+        return answer
 
     def _borrowed(self, universe: Universe) -> Worker:
         try:
@@ -205,14 +225,17 @@ class WalledSession:
         return worker
 
     @contextmanager
-    def _answering(self, worker: Worker) -> Iterator[None]:
+    def _answering(self, worker: Worker | None) -> Iterator[None]:
         """Where an answer fails in here, its worker is ended and returned."""
         try:
             yield
         except Silent as error:
+            if worker is None:
+                raise
             raise self._ended(worker, error) from None
         except BaseException:
-            self._return(worker, busy=True)
+            if worker is not None:
+                self._return(worker, busy=True)
             raise
 
     def _return(self, worker: Worker, *, busy: bool = False) -> None:
@@ -292,13 +315,15 @@ class WalledSession:
         if failed is not None:
             raise failed
 
-    def _still(self, said: Mapping[str, Any], seen: Seen) -> list[Table]:
+    def _still(self, asked: _Asked) -> list[Table]:
         """The tables that a statement reads, each of which may still be read.
 
         Raises:
             AccessError: One may not.
         """
-        tables = [table for digest in said["tables"] for table in seen.tables[digest]]
+        tables = [
+            table for digest in asked.whole.said["tables"] for table in asked.seen.tables[digest]
+        ]
         for view in {id(v): v for t in tables for v in t.views}.values():
             view.still()
         return tables
@@ -322,6 +347,22 @@ class WalledSession:
                 products.add(view.snapshot.product)
                 made.append(meter)
         return made
+
+
+def _read(
+    worker: Worker, seen: Seen, said: Mapping[str, Any], request: Mapping[str, Any]
+) -> _Asked:
+    """The answer of a worker, as much of it as comes at once.
+
+    Raises:
+        Silent: It is gone, late, or sends something else.
+    """
+    if request["what"] == "describe":
+        return _Asked(seen, Whole(said, schema(said["schema"])))
+    reader = begun(worker.channel, said["whole"])
+    if not said["whole"]:
+        return _Asked(seen, Whole(said, reader.schema), worker, reader)
+    return _Asked(seen, Whole(said, reader.schema, tuple(iter(partial(following, reader), None))))
 
 
 _BEGUN = pa.RecordBatch.from_arrays([], schema=pa.schema([]))

@@ -38,6 +38,12 @@ PARTS = {
 }  # fmt: skip
 SHOWS = {"DESCRIBE", "SUMMARY"}
 TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "json_each", "json_tree", "repeat", "repeat_row"}  # fmt: skip
+MOVING = {
+    "age", "ago", "current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp",
+    "gen_random_uuid", "get_current_time", "get_current_timestamp", "localtime", "localtimestamp", "now", "random",
+    "setseed", "today", "transaction_timestamp", "uuid", "uuidv4", "uuidv7",
+}  # fmt: skip
+"""Functions, and words that stand for one, which say something else each time."""
 CHANGES = ("polyport", "changes")
 """The one function of ours: `polyport.changes('films', 41, 42)`, a table for each three arguments."""
 
@@ -61,6 +67,8 @@ class Checked:
     """Every name that is used as a column, in lower case: those of the datasets are among them."""
     star: bool = False
     """Whether it takes all columns of something."""
+    lasting: bool = True
+    """Whether it gives the same each time, over the same rows."""
     hints: dict[int, str] = field(default_factory=dict)
     """For parameters, by number: a SQL type, or `.column` for that of a column they are compared with."""
     parameters: int = 0
@@ -186,6 +194,7 @@ class _Guard:
                 self.walk(each, defined)
         elif isinstance(node, dict):
             self._known(node)
+            self.found.lasting &= not node.get("sample")
             defined = self._define(node, defined)
             self._node(node, defined)
             for name, child in node.items():
@@ -240,7 +249,9 @@ class _Guard:
             case "JOIN":
                 self.found.star |= node.get("ref_type") == "NATURAL"
             case "COLUMN_REF":
-                self.ends.add(str(node["column_names"][-1]).lower())
+                end = str(node["column_names"][-1]).lower()
+                self.ends.add(end)
+                self.found.lasting &= end not in MOVING
         for key in ("column_names", "using_columns", "groups"):
             names = node.get(key)
             self.found.columns.update(str(n).lower() for n in names or () if isinstance(n, str))
@@ -302,6 +313,7 @@ class _Guard:
     def _function(self, node: dict[str, Any]) -> None:
         path = nodes.path(node) or (str(node.get("function_name", "")),)
         name = path[-1].lower()
+        self.found.lasting &= name not in MOVING
         if path[:-1] not in ((), ("pg_catalog",)) or name not in self.functions:
             near = get_close_matches(name, self.functions, 1)
             raise RefusedError(

@@ -15,6 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from polyport.engine.walled.answers import Answers
 from polyport.engine.walled.protocol import Channel, Silent
 from polyport.engine.walled.universe import Walls, told
 from polyport.errors import ConfigurationError, LimitError, StoreError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 START_SECONDS = 30.0
 IDLE_SECONDS = 300.0
 ENDING_MILLISECONDS = 5_000
+WIDE = "wide"
+"""The folder for what large statements spill."""
 
 
 class Worker:
@@ -99,6 +102,7 @@ class Workers:
 
     def __init__(self, walls: Walls | None = None, *, scratch: Path | None = None) -> None:
         self.walls = walls or Walls()
+        self.answers = Answers()
         self._parent = scratch
         self._scratch: Scratch | None = None
         self._forked = 0
@@ -289,7 +293,11 @@ class Workers:
         self._zygote = self._control = None
 
     def _prepare(self, worker: Worker, universe: Universe, walls: Walls) -> None:
-        more = {"scratch": str(worker.scratch), "idle": 2 * IDLE_SECONDS}
+        more = {
+            "scratch": str(worker.scratch),
+            "wide": str(worker.scratch / WIDE),
+            "idle": 2 * IDLE_SECONDS,
+        }
         message = told(universe, walls) | more
         worker.channel.most = message["bytes"]
         try:
@@ -308,6 +316,7 @@ class Workers:
         self._forked += 1
         folder = self._scratch.folder / str(self._forked)
         folder.mkdir(mode=0o700)
+        (folder / WIDE).mkdir(mode=0o700)
         return folder
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from polyport.model import Relation
 
 
+CORES = os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class Walls:
     """What one statement may take."""
@@ -30,6 +33,7 @@ class Walls:
     """Beyond it, work spills to disk."""
     spill: str = "4GB"
     threads: int = 2
+    """How many work on it, where it reads much."""
     workers: int = 0
     """How many statements run at once; 0: four for each core."""
     rows: int = 0
@@ -42,7 +46,7 @@ class Walls:
     @property
     def most_workers(self) -> int:
         """How many run at once."""
-        return self.workers or 4 * (os.cpu_count() or 1)
+        return self.workers or 4 * CORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Named:
     names: tuple[tuple[str, ...], ...]
     """What it is called: `("films",)`, `("movie-popularity", "films")`."""
     relation: Relation
+    rows: int = 0
+    """About how many it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,7 @@ def told(universe: Universe, walls: Walls) -> dict[str, Any]:
         "statements": statements,
         "schemas": sorted(schemas),
         "views": views,
+        "rows": {named.digest: named.rows for named in universe.tables},
         "names": names,
         "files": paths,
         "macros": macros,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from polyport.engine.walled.nodes import Name
 
 BATCH_ROWS = 32_768
+MUCH = 250_000
+"""Rows from which on more than one thread is of use: the engine shares them out by some 120,000."""
 MOST_KEPT, LONGEST_KEPT, MOST_SHAPES = 256, 10_000, 8
 """Statements that are kept, their characters, and of each the types of parameters that it was described for."""
 PATIENCE = 0.05
@@ -65,6 +67,8 @@ class _Known:
     missing: list[Name]
     said: dict[str, Any]
     """What it reads."""
+    con: duckdb.DuckDBPyConnection
+    """Where it runs."""
     relation: duckdb.DuckDBPyRelation | None = None
     """The statement itself, where it takes no values."""
     described: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
@@ -76,6 +80,9 @@ class _Worker:
     channel: Channel
     told: Mapping[str, Any]
     con: duckdb.DuckDBPyConnection = field(init=False)
+    """For all that takes little time: of one thread, for which nobody has to wait."""
+    wide: duckdb.DuckDBPyConnection | None = None
+    """For statements that read much; made when the first one comes."""
     macros: frozenset[str] = field(init=False)
     known: dict[str, _Known] = field(default_factory=dict)
     columns: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
@@ -83,10 +90,12 @@ class _Worker:
 
     def __post_init__(self) -> None:
         try:
-            self.con, self.macros = _opened(self.told)
+            self.con = _opened(self.told, 1, self.told["scratch"])
+            _limit(int(self.told["bytes"]), int(self.told["spill_bytes"]))
         except (duckdb.Error, MemoryError) as error:
             self.channel.answer({"error": faults.told(error)})
             raise Silent from error
+        self.macros = frozenset(self.told["macro_names"])
 
     def serve(self, asked: Mapping[str, Any]) -> None:
         """Answer one request; whatever goes wrong with it is told."""
@@ -120,20 +129,27 @@ class _Worker:
             postgres = self.told["dialect"] == "postgres"
             checked = guard.check(self.con, sql, self.macros, postgres=postgres)
             keys = {table: self._found(table) for table in checked.tables}
+            tables = [key for key in dict.fromkeys(keys.values()) if key is not None]
             found = _Known(
                 checked,
                 [table for table, key in keys.items() if key is None],
-                {
-                    "tables": list(dict.fromkeys(keys.values())),
-                    "columns": sorted(checked.columns),
-                    "star": checked.star,
-                },
+                {"tables": tables, "columns": sorted(checked.columns), "star": checked.star},
+                self._place(tables),
             )
             if len(sql) <= LONGEST_KEPT:
                 self.known[sql] = found
             if len(self.known) > MOST_KEPT:
                 del self.known[next(iter(self.known))]
         return found
+
+    def _place(self, tables: Sequence[str]) -> duckdb.DuckDBPyConnection:
+        """The connection for a statement over `tables`."""
+        threads = self.told["threads"]
+        if threads == 1 or sum(self.told["rows"][table] for table in tables) < MUCH:
+            return self.con
+        if self.wide is None:
+            self.wide = _opened(self.told, threads, self.told["wide"])
+        return self.wide
 
     def _placed(
         self, error: Exception, checked: guard.Checked, asked: Mapping[str, Any]
@@ -179,6 +195,7 @@ class _Worker:
             "types": types,
             "parameters": kinds,
             "schema": schema.serialize().to_pybytes().hex(),
+            "lasting": True,
         }
         return {**known.said, **told}
 
@@ -234,12 +251,12 @@ class _Worker:
         checked, tables = known.checked, known.said["tables"]
         values = self._fitted(asked, checked, tables)
         most = min((asked["most"][k] for k in tables if asked["most"].get(k)), default=0)
-        if most and self._more(most, checked.sql, values):
+        if most and _more(known.con, most, checked.sql, values):
             self.channel.answer({"error": {"kind": "rows", "message": ""}})
             return
         relation = known.relation
         if relation is None:
-            relation = self.con.sql(checked.sql, params=values)
+            relation = known.con.sql(checked.sql, params=values)
             known.relation = relation if values is None else None
         said = {**known.said, "types": [_type(t) for t in relation.types]}
         names = self._names(checked, relation.columns)
@@ -249,7 +266,9 @@ class _Worker:
             more = list(islice(reader, 1))
             if not more:  # all in one message: nobody has to wait for its end
                 whole = _whole(reader.schema, begun)
-                self.channel.answer({**said, "whole": len(whole)}, more=True)
+                self.channel.answer(
+                    {**said, "whole": len(whole), "lasting": checked.lasting}, more=True
+                )
                 self.channel.write(whole)
                 self.channel.push()
                 return
@@ -260,12 +279,13 @@ class _Worker:
             {"error": faults.told(failed, asked["sql"])} if failed else {"done": True}
         )
 
-    def _more(self, most: int, sql: str, values: list[Any] | None) -> bool:
-        """Whether a statement gives more than `most` rows."""
-        counted = self.con.sql(
-            f"SELECT count(*) FROM (SELECT 1 FROM (\n{sql}\n) LIMIT {int(most) + 1})", params=values
-        ).fetchall()
-        return int(counted[0][0]) > most
+
+def _more(con: duckdb.DuckDBPyConnection, most: int, sql: str, values: list[Any] | None) -> bool:
+    """Whether a statement gives more than `most` rows."""
+    counted = con.sql(
+        f"SELECT count(*) FROM (SELECT 1 FROM (\n{sql}\n) LIMIT {int(most) + 1})", params=values
+    ).fetchall()
+    return int(counted[0][0]) > most
 
 
 def _called(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatchReader:
@@ -303,8 +323,8 @@ def _stream(
         return None
 
 
-def _opened(told: Mapping[str, Any]) -> tuple[duckdb.DuckDBPyConnection, frozenset[str]]:
-    """The walled connection, with what may be seen; and our macros."""
+def _opened(told: Mapping[str, Any], threads: int, scratch: str) -> duckdb.DuckDBPyConnection:
+    """A walled connection, with what may be seen and our macros; it spills to `scratch`."""
     con = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -313,8 +333,8 @@ def _opened(told: Mapping[str, Any]) -> tuple[duckdb.DuckDBPyConnection, frozens
             "allow_unsigned_extensions": False,
             "errors_as_json": True,
             "memory_limit": told["memory"],
-            "threads": told["threads"],
-            "temp_directory": told["scratch"],
+            "threads": threads,
+            "temp_directory": scratch,
             "max_temp_directory_size": told["spill"],
             "python_enable_replacements": False,
         }
@@ -339,8 +359,7 @@ def _opened(told: Mapping[str, Any]) -> tuple[duckdb.DuckDBPyConnection, frozens
         if table is not None:
             con.unregister("_rows")
     con.execute("SET lock_configuration = true")
-    _limit(int(told["bytes"]), int(told["spill_bytes"]))
-    return con, frozenset(told["macro_names"])
+    return con
 
 
 def _limit(memory: int, spill: int) -> None:

@@ -45,10 +45,16 @@ def big_endian(values: pa.Array) -> bytes:
 
 def field(values: pa.Array) -> Field:
     """Each value after its length; null is the length -1."""
+    if len(values) <= FEW:
+        return (pa.array(map(_sized, values.cast(BINARY).to_pylist()), BINARY),)
     lengths = pc.fill_null(pc.binary_length(values), -1).cast(pa.int32())
     prefix = fixed_binary(big_endian(lengths), 4, len(values))
     plain = values.cast(BINARY)
     return prefix, pc.fill_null(plain, b"") if plain.null_count else plain
+
+
+def _sized(value: bytes | None) -> bytes:
+    return NULL if value is None else len(value).to_bytes(4, "big") + value
 
 
 def fixed_field(raw: bytes, width: int, of: pa.Array) -> Field:
