@@ -18,8 +18,8 @@
   + ConflictError             PP430  exit 7   HTTP 409  someone else published first
   + StoreError                PP440  exit 8   HTTP 507  the store could not be read or written
 
-Each class fixes three things once: a stable `code`, the CLI's exit code, the HTTP status. Each instance has
-one sentence, the place to look, and what to do next. Problems found in a product's files are `Diagnostic`s,
+Each class fixes four things once: a stable `code`, what it is called (`title`), the CLI's exit code, the HTTP status.
+Each instance has one sentence, the place to look, and what to do next. Problems found in a product's files are `Diagnostic`s,
 gathered in one `DescriptorError`; their codes (PP001 ... PP299) are explained in `polyport.descriptor.codes`.
 """
 
@@ -82,19 +82,36 @@ class PolyportError(Exception):
     report: QualityReport | None = None
     """What the quality gate had found by then."""
     code: ClassVar[str] = "PP000"
+    title: ClassVar[str] = "Something failed"
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, where: str = "", fix: str = "") -> None:
+    def __init__(
+        self, message: str, *, where: str = "", fix: str = "", remote_fix: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.fix = fix
         self.unchanged = ""
+        self._remote_fix = remote_fix
 
     def __str__(self) -> str:
+        return self._sentence(self.fix)
+
+    @property
+    def remote_fix(self) -> str:
+        """`fix`, for whoever reads over a network: an address where `fix` is a command of the product's machine."""
+        return self._remote_fix or self.fix
+
+    @property
+    def remote(self) -> str:
+        """The error as one line, for whoever reads over a network."""
+        return self._sentence(self.remote_fix)
+
+    def _sentence(self, fix: str) -> str:
         head = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{head} ({self.fix})" if self.fix else head
+        return f"{head} ({fix})" if fix else head
 
     def record(self) -> dict[str, object]:
         """The error as a flat mapping: for `--json` and for logs."""
@@ -102,12 +119,13 @@ class PolyportError(Exception):
         return {"code": self.code, "message": self.message, **{k: v for k, v in named.items() if v}}
 
     def problem(self) -> dict[str, object]:
-        """The error as an RFC 9457 problem object."""
-        members = {"detail": self.fix, "where": self.where}
+        """The error as an RFC 9457 problem object: `title` is the same for each `type`, `detail` is this occurrence's."""
+        members = {"fix": self.remote_fix, "where": self.where}
         return {
             "type": f"urn:polyport:error:{self.code}",
-            "title": self.message,
+            "title": self.title,
             "status": self.http_status,
+            "detail": self.message,
             "code": self.code,
             **{k: v for k, v in members.items() if v},
         }
@@ -117,6 +135,7 @@ class DescriptorError(PolyportError):
     """The product's own files are wrong. Carries every problem found, in file order."""
 
     code, exit_code, http_status = "PP100", 2, 422
+    title = "The product's own files are wrong"
 
     def __init__(
         self,
@@ -148,60 +167,70 @@ class ConfigurationError(PolyportError):
     """A setting, a command line or an address cannot be used as given."""
 
     code, exit_code, http_status = "PP200", 2, 422
+    title = "A setting or an address cannot be used"
 
 
 class MissingExtraError(PolyportError):
     """An optional dependency is not installed; `fix` is the command that installs it."""
 
     code, exit_code, http_status = "PP210", 2, 501
+    title = "An optional dependency is not installed"
 
 
 class BuildError(PolyportError):
     """A build stopped; nothing was published."""
 
     code, exit_code = "PP300", 3
+    title = "The build stopped"
 
 
 class InputError(BuildError):
     """An input port could not be read, or brought something other than what was expected."""
 
     code = "PP310"
+    title = "An input port could not be read"
 
 
 class TransformError(BuildError):
     """The product's own SQL or Python failed."""
 
     code = "PP320"
+    title = "The product's own SQL or Python failed"
 
 
 class QualityError(BuildError):
     """The data was built, and the quality gate held it back."""
 
     code = "PP330"
+    title = "The quality gate held the data back"
 
 
 class AccessError(PolyportError):
     """The policy does not let this principal see this; `message` says why."""
 
     code, exit_code, http_status = "PP400", 4, 403
+    title = "The policy does not allow it"
 
 
 class AuthenticationError(PolyportError):
     """It is not known who asks: no credentials, or some that are wrong, expired or revoked."""
 
     code, exit_code, http_status = "PP401", 4, 401
+    title = "It is not known who asks"
 
 
 class NotFoundError(PolyportError):
     """No such product, dataset, row, snapshot or port."""
 
     code, exit_code, http_status = "PP410", 5, 404
+    title = "There is no such thing"
 
 
 class RetiredError(PolyportError):
     """The product or port is no longer served; `fix` names its successor."""
 
     code, exit_code, http_status = "PP411", 5, 410
+    title = "It is no longer served"
 
 
 class QueryError(PolyportError):
@@ -213,6 +242,7 @@ class QueryError(PolyportError):
     """
 
     code, exit_code, http_status = "PP420", 6, 400
+    title = "The request cannot be run"
 
     def __init__(
         self, message: str, *, where: str = "", fix: str = "", line: int = 0, column: int = 0
@@ -230,6 +260,7 @@ class LimitError(PolyportError):
     """
 
     code, exit_code, http_status = "PP421", 6, 429
+    title = "More was asked for than the limits allow"
 
     def __init__(
         self, message: str, *, where: str = "", fix: str = "", retry_after: int = 0
@@ -242,15 +273,18 @@ class SizeError(PolyportError):
     """One read asks for more rows than the limits allow. No 429: to wait does not help, to ask for less does."""
 
     code, exit_code, http_status = "PP422", 6, 403
+    title = "One read asks for more rows than the limits allow"
 
 
 class ConflictError(PolyportError):
     """Someone else published first."""
 
     code, exit_code, http_status = "PP430", 7, 409
+    title = "Someone else was first"
 
 
 class StoreError(PolyportError):
     """The store could not be read or written: no space, no permission, a damaged file."""
 
     code, exit_code, http_status = "PP440", 8, 507
+    title = "The store could not be read or written"

@@ -68,8 +68,8 @@ def test_a_retired_one_is_gone_on_every_port_and_its_documents_stay(tmp_path, po
         for who in (OWNER, ACCOUNTANT, PREVIEW):
             gone = get(product, who, ADDRESSES[port])
             assert (gone.status_code, gone.json()["code"]) == (410, "PP411")
-            assert "since 2026-12-31" in gone.json()["title"]
-            assert "https://films.example/v2" in gone.json()["detail"]
+            assert "since 2026-12-31" in gone.json()["detail"]
+            assert "https://films.example/v2" in gone.json()["fix"]
         assert get(product, OWNER, "/products/films").json()["status"] == "retired"
         assert get(product, OWNER, "/products/films/control/access").status_code == 200
         with pytest.raises(RetiredError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote
 
 from polyport.access import keys, lifecycle
 from polyport.access.agreements import agreements
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from polyport.errors import RetiredError
     from polyport.model import Principal
 
+Fixes: TypeAlias = "tuple[str, str]"
+"""What helps on the product's machine, and what helps from elsewhere."""
 TELLING = (
     "document", "metadata", "lineage", "metrics", "quality", "definition", "feedback", "contracts",
 )  # fmt: skip
@@ -67,7 +70,7 @@ class Admissions:
         try:
             ends = self._known_until(principal)
         except AuthenticationError as error:
-            return self._refused(principal, purpose, error.message, error.fix)
+            return self._refused(principal, purpose, error.message, (error.fix, error.remote_fix))
         found = self._agreed(principal, port, purpose)
         return replace(found, until=_sooner(found.until, ends))
 
@@ -97,17 +100,18 @@ class Admissions:
             return _admitted(principal, found[0].purpose, found, self._until(theirs, now))
         if not self.required():
             return Admission(principal, purpose, until=self._until(theirs, now))
-        reason, fix = self._reason(principal, port, purpose, theirs, here)
+        reason, fixes = self._reason(principal, port, purpose, theirs, here)
         return self._refused(
             principal,
             purpose,
             f"{principal.id} may not read {self.product!r} through {port!r}: {reason}",
-            fix,
+            fixes,
         )
 
-    def _refused(self, principal: Principal, purpose: str, reason: str, fix: str) -> Admission:
+    def _refused(self, principal: Principal, purpose: str, reason: str, fixes: Fixes) -> Admission:
         nobody = replace(principal, roles=frozenset())
-        return Admission(nobody, purpose, refusal=AccessError(reason, where=self.product, fix=fix))
+        refusal = AccessError(reason, where=self.product, fix=fixes[0], remote_fix=fixes[1])
+        return Admission(nobody, purpose, refusal=refusal)
 
     def _at(self, agreement: Agreement, port: str) -> bool:
         return port in self.telling or agreement.for_port(port)
@@ -118,10 +122,13 @@ class Admissions:
         times = [t for a in theirs if a.decision == "approved" for t in (a.starts, a.ends)]
         return _sooner(*(t for t in times if t is not None and t > now))
 
-    def _asking(self, port: str, *who: str) -> str:
-        """The command that asks for an agreement."""
+    def _asking(self, port: str, *who: str) -> Fixes:
+        """What asks for an agreement."""
         words = ("polyport", "agreement", "request", self.product, "--port", port, *who)
-        return f"ask for one: {shlex.join(words)} --purpose PURPOSE"
+        return (
+            f"ask for one: {shlex.join(words)} --purpose PURPOSE",
+            f"ask for one: POST {address(self.product)}, for the port {port!r}",
+        )
 
     def _reason(
         self,
@@ -130,8 +137,8 @@ class Admissions:
         purpose: str,
         theirs: Sequence[Agreement],
         here: Sequence[Agreement],
-    ) -> tuple[str, str]:
-        """Why none of `theirs` lets the principal in, of which those in `here` are active at the port; and the fix."""
+    ) -> tuple[str, Fixes]:
+        """Why none of `theirs` lets the principal in, of which those in `here` are active at the port; what helps."""
         now, within = self.clock(), principal.id.removeprefix("product:")
         mesh = within not in ("", principal.id)
         who = ("--product", within) if mesh else ("--user", principal.id)
@@ -139,15 +146,36 @@ class Admissions:
         if here:
             purposes = " or ".join(sorted({repr(a.purpose) for a in here}))
             reason = f"the agreements are for the purposes {purposes}, {_stated(purpose)}"
-            return reason, f"state one (header Polyport-Purpose): {purposes}"
+            fix = f"state one (header Polyport-Purpose): {purposes}"
+            return reason, (fix, fix)
         at_port = [a for a in theirs if self._at(a, port)]
         if at_port:
             last = at_port[-1]
-            return _why(last, now), _next(last, now, self._asking(last.ports[0], *last.named))
+            return _why(last, now), self._next(last, now)
         elsewhere = sorted({p for a in theirs if a.state(now) == "active" for p in a.ports})
         if elsewhere:
             return f"its agreements are for the ports {', '.join(elsewhere)}", ask
         return "there is no data sharing agreement", ask
+
+    def _next(self, agreement: Agreement, now: datetime) -> Fixes:
+        """What helps whom the agreement does not let in."""
+        show = f"polyport agreement show {agreement.id}"
+        look = f"GET {address(self.product)}/{quote(agreement.id, safe='')}"
+        match agreement.state(now):
+            case "requested":
+                decides = "its owner decides"
+                return f"{decides}: polyport agreement approve {agreement.id}", f"{decides}; {look}"
+            case "approved":
+                return f"wait until then; {show}", f"wait until then; {look}"
+            case _:
+                ask, post = self._asking(agreement.ports[0], *agreement.named)
+                became = "what became of this one"
+                return f"{ask}; {became}: {show}", f"{post}; {became}: {look}"
+
+
+def address(product: str) -> str:
+    """Where a product's agreements are asked for over HTTP, below its server's address."""
+    return f"/products/{quote(product, safe='')}/control/agreements"
 
 
 def admissions(control: Control, product: DataProduct, clock: Callable[[], datetime]) -> Admissions:
@@ -240,17 +268,6 @@ def why_not(agreement: Agreement, port: str, purpose: str, now: datetime) -> str
 
 def _stated(purpose: str) -> str:
     return f"not {purpose!r}" if purpose else "and none was stated"
-
-
-def _next(agreement: Agreement, now: datetime, ask: str) -> str:
-    """What helps whom the agreement does not let in."""
-    match agreement.state(now):
-        case "requested":
-            return f"its owner decides: polyport agreement approve {agreement.id}"
-        case "approved":
-            return f"wait until then; polyport agreement show {agreement.id}"
-        case _:
-            return f"{ask}; what became of this one: polyport agreement show {agreement.id}"
 
 
 def _why(agreement: Agreement, now: datetime) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from polyport.access import lifecycle
+from polyport.access.admission import address
 from polyport.access.agreements import agreement, agreements, bare, history
 from polyport.descriptor import agreement as oaas
 from polyport.descriptor import yaml
@@ -76,6 +77,7 @@ class Desk:
             f"no data sharing agreement {name!r}",
             where=self.product.id,
             fix="polyport agreement list",
+            remote_fix=f"GET {address(self.product.id)} lists yours",
         )
 
     def request(

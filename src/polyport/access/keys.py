@@ -87,7 +87,11 @@ def one(control: Control, name: str) -> Key:
     found = keys(control).get(name)
     if found is None:
         shown = name[:15] + "..." if name.startswith("pp_") else name[:20]
-        raise NotFoundError(f"no key {shown!r}", fix="polyport access key list")
+        raise NotFoundError(
+            f"no key {shown!r}",
+            fix="polyport access key list",
+            remote_fix="GET .../control/keys lists them",
+        )
     return found
 
 

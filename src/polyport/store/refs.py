@@ -60,7 +60,8 @@ def resolve(
     """
     if not sequences:
         message = f"product {product!r} has no snapshot yet"
-        raise NotFoundError(message, where=product, fix=f"publish one: polyport build ({product})")
+        fix = f"publish one: polyport build ({product})"
+        raise NotFoundError(message, where=product, fix=fix, remote_fix="its owner publishes one")
     sequence = _sequence(ref, sequences, tags=tags, read=read)
     if sequence is not None:
         found = read(sequence)

@@ -48,7 +48,7 @@ def test_read_change_and_read_again(product):
     assert {("partner", "less"), ("accountant/films", "less")} <= effects
     rows = client(product, ACCOUNTANT).get("/products/films/rest/v1/films").json()
     assert list(rows["_embedded"]["films"][0]) == ["id", "_links"]
-    assert put(product, body, headers=based).status_code == 409
+    assert put(product, body, headers=based).status_code == 412
     again = client(product).get(f"{BASE}/access", headers={"If-None-Match": made.headers["etag"]})
     assert again.status_code == 304
     found = client(product).get(f"{BASE}/access/versions").json()["versions"]
@@ -95,8 +95,8 @@ def test_the_owner_of_this_product_may(product):
     ("body", "headers", "status"),
     [
         ({"access": {}}, {}, 428),
-        ({"access": {}}, {"If-Match": '"7-x"'}, 409),
-        ({"access": {}}, {"If-Match": "W/*"}, 409),
+        ({"access": {}}, {"If-Match": '"7-x"'}, 412),
+        ({"access": {}}, {"If-Match": "W/*"}, 412),
         ({"access": []}, ANY, 400),
         ({}, ANY, 400),
         ({"access": {}, "by": "owner"}, ANY, 400),

@@ -213,7 +213,7 @@ def test_after_its_sunset_it_is_gone_and_names_its_successor(product):
     product.clock = lambda: dt.datetime(2099, 1, 1, tzinfo=dt.UTC)
     gone = ask(product, "rest/v1/movie")
     assert (gone.status_code, gone.json()["code"]) == (410, "PP411")
-    assert "2.0.0" in gone.json()["detail"]
+    assert "2.0.0" in gone.json()["fix"]
     assert ask(product, "rest/v2/films").status_code == 200
     with pytest.raises(RetiredError):
         old_port(product).context.open(OWNER)

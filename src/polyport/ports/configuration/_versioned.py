@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from polyport.ports.http import (
 from polyport.ports.management import Operation, steering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from starlette.requests import Request
 
@@ -134,7 +135,8 @@ class Versioned:
         before = self._based(request)
         wanted = Change(before.number, by, _note(body))
         product, journal = self.context.product, self.context.ledger.journal
-        made = configuration.change(journal, product, self.part, block, wanted)
+        with _first(self.part):
+            made = configuration.change(journal, product, self.part, block, wanted)
         return self._changed(before, made)
 
     def _back(self, request: Request, by: str, body: Mapping[str, Any]) -> Response:
@@ -143,7 +145,8 @@ class Versioned:
         before = self._based(request)
         wanted = Change(before.number, by, _note(body))
         product, journal = self.context.product, self.context.ledger.journal
-        made = configuration.revert(journal, product, self.part, number, wanted)
+        with _first(self.part):
+            made = configuration.revert(journal, product, self.part, number, wanted)
         return self._changed(before, made)
 
     def _changed(self, before: Version, made: Version) -> Response:
@@ -155,8 +158,7 @@ class Versioned:
         """The version that holds, which is the one that If-Match names.
 
         Raises:
-            HttpError: There is no If-Match (428).
-            ConflictError: It names another.
+            HttpError: There is no If-Match (428), or it names another (412: RFC 9110, 13.1.1).
         """
         given = request.headers.getlist("if-match")
         if not given:
@@ -166,10 +168,10 @@ class Versioned:
             match = _FOUND.fullmatch(tag)
             if match and match["tag"] in (None, _etag(holding).strip('"')):
                 return holding
-        raise ConflictError(
-            f"version {holding.number} of {self.part} holds; If-Match names another",
-            where=self.context.product.id,
-            fix="read it again, and change what it is now",
+        raise HttpError(
+            412,
+            f"version {holding.number} of {self.part} holds, and If-Match names another: read it again",
+            {"ETag": _etag(holding)},
         )
 
     def _versions(self, _: Request) -> Response:
@@ -218,6 +220,15 @@ _MINE = {"Vary": VARY, "Cache-Control": "private, no-cache"}
 def reply(body: Mapping[str, Any]) -> Response:
     """`body` as JSON, for the asker only."""
     return _answer(body)
+
+
+@contextmanager
+def _first(part: Part) -> Iterator[None]:
+    """Within, another version that came between is one that If-Match did not name."""
+    try:
+        yield
+    except ConflictError as error:
+        raise HttpError(412, f"{error.message}: read {part} again") from error
 
 
 def _answer(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:

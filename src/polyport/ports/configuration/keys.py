@@ -164,7 +164,7 @@ class KeysPort:
             raise AccessError(
                 f"{asker.id} may not {to}",
                 where=self.context.product.id,
-                fix="the owner may; on the machine: polyport access key",
+                fix="its owner may",
             )
 
 

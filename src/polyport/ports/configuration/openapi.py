@@ -142,9 +142,10 @@ _PROBLEM = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "fix": {"type": "string"},
         "code": {"type": "string"},
         "where": {"type": "string"},
         "errors": {"type": "array", "items": {"type": "object"}},
     },
-    "required": ["type", "title", "status"],
+    "required": ["type", "title", "status", "detail"],
 }

@@ -196,7 +196,7 @@ def test_an_agreement_is_needed_where_all_reads_need_one(tmp_path):
         product.build()
         client = Client(create_app([product], identify=asking(pat)))
         address = f"{BASE}/reports/{product.ledger.reports('films')[0].run}/rows?set_aside=films"
-        assert "no data sharing agreement" in client.get(address).json()["title"]
+        assert "no data sharing agreement" in client.get(address).json()["detail"]
         made = agree(product, pat, "partner")
         assert [r["row"]["id"] for r in client.get(address).json()["rows"]] == [5]
         product.desk().decide(made.id, "revoked", by="owner", note="it ended")
@@ -241,7 +241,7 @@ def test_pages_follow_each_other_to_the_end(rows, client):
 def test_a_wrong_question_is_answered_as_one(rows, query):
     reply = rows(query)
     assert reply.status_code == 400, reply.text
-    assert reply.json()["detail"]
+    assert reply.json()["fix"]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_rows_of_a_build_that_was_held_back_were_not_kept(product, rows, client)
     run = product.ledger.reports("films")[0].run
     reply = client.get(f"{BASE}/reports/{run}/rows?rule=cost_is_known")
     assert reply.status_code == 404
-    assert "not kept" in reply.json()["title"]
+    assert "not kept" in reply.json()["detail"]
     base = f"{BASE}/reports/{run}/rows"
     twice = client.get(f"{base}?rule=films.primary-key")
     assert [r["title"] for r in seen(twice)] == ["Again", "Alien"]
@@ -297,7 +297,7 @@ def test_a_rule_that_the_contract_dropped_since_is_said_to_be_gone(product, tmp_
         client = Client(create_app([changed]))
         reply = client.get(f"{BASE}/reports/{run}/rows?rule=cost_is_known")
     assert reply.status_code == 404
-    assert "any more" in reply.json()["title"]
+    assert "any more" in reply.json()["detail"]
 
 
 def test_columns_that_are_called_as_quarantine_calls_its_own_keep_their_policy(tmp_path):

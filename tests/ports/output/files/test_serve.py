@@ -185,7 +185,7 @@ def test_what_is_not_there_is_said_with_what_is(client, path, status):
 
 
 def test_a_misspelt_file_gets_a_suggestion(client):
-    assert client.get("/films.cvs").json()["detail"] == "did you mean 'films.csv'?"
+    assert client.get("/films.cvs").json()["fix"] == "did you mean 'films.csv'?"
 
 
 @pytest.mark.parametrize(
@@ -482,7 +482,7 @@ def test_no_room_is_a_problem_and_leaves_nothing(client, port, monkeypatch, tmp_
     answer = client.get("/films.csv")
     assert form.name == "csv"
     assert answer.status_code == 507
-    assert "No space left" in answer.json()["title"]
+    assert "No space left" in answer.json()["detail"]
     assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]
     monkeypatch.undo()
     assert client.get("/films.csv").status_code == 200

@@ -132,7 +132,7 @@ def test_a_cursor_belongs_to_its_query_and_snapshot(client, change):
     token = client.get("/films?limit=1").json()["_links"]["next"]["href"].split("cursor=")[1]
     response = client.get(f"/films?limit=1&cursor={token}&{change}")
     assert response.status_code == 404
-    assert "another" in response.json()["title"]
+    assert "another" in response.json()["detail"]
     assert client.get(f"/films?limit=3&fields=year&cursor={token}").status_code == 200
     assert client.get(f"/notes?cursor={token}").status_code == 404
 
@@ -166,7 +166,7 @@ def test_a_forged_cursor_breaks_nothing(client, content):
     for query in (f"limit=1&cursor={made}", f"snapshot=2&cursor={made}"):
         response = client.get(f"/costs?{query}")
         assert response.status_code == 404
-        assert "not one that this port gave out" in response.json()["title"]
+        assert "not one that this port gave out" in response.json()["detail"]
 
 
 def test_a_forged_value_is_no_more_than_a_value(client):

@@ -228,13 +228,13 @@ def test_row_by_composite_key(client, identity):
 )  # fmt: skip
 def test_refusals_say_what_and_where(client, path, status, said):
     body = problem(client.get(path), status)
-    assert said in body["title"]
+    assert said in body["detail"]
     assert body["code"] == {400: "PP420", 404: "PP410"}[status]
 
 
 def test_did_you_mean(client):
-    assert problem(client.get("/films?yeer=1"), 400)["detail"] == "did you mean 'year'?"
-    assert "did you mean 'films'" in problem(client.get("/film"), 404)["detail"]
+    assert problem(client.get("/films?yeer=1"), 400)["fix"] == "did you mean 'year'?"
+    assert "did you mean 'films'" in problem(client.get("/film"), 404)["fix"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
@@ -394,7 +394,7 @@ def test_policy_rows_columns_and_masks(client):
     problem(client.get("/films?sort=rating", **role), 400)
     problem(client.get("/films/tt%2C3", **role), 404)
     body = problem(client.get("/notes", **role), 403)
-    assert "sees nothing of 'notes'" in body["title"]
+    assert "sees nothing of 'notes'" in body["detail"]
     assert [link["name"] for link in client.get("/", **role).json()["_links"]["item"]] == [
         "films",
         "costs",
@@ -474,7 +474,7 @@ def test_identity_refused(port):
         raise AccessError("the key has been revoked", fix="ask for a new one")
 
     refusing = Client(RestPort(replace(port.context, identify=nobody)).app())
-    assert problem(refusing.get("/"), 403)["title"] == "the key has been revoked"
+    assert problem(refusing.get("/"), 403)["detail"] == "the key has been revoked"
 
 
 def test_a_stream_that_fails_midway_is_broken_off(port, client, monkeypatch):

@@ -57,7 +57,7 @@ def test_rows_by_a_filter_and_in_order(asked):
     assert numbers(asked, f"id.gt={IDS[1]}&sort=-id") == [4, 3]
     refused = asked.get("/things?id=films")
     assert (refused.status_code, refused.json()["code"]) == (400, "PP420")
-    assert "uuid" in refused.json()["title"]
+    assert "uuid" in refused.json()["detail"]
 
 
 def test_pages_follow_each_other(asked):

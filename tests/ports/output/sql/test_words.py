@@ -145,7 +145,7 @@ def test_what_one_may_not_read_is_told_with_what_helps(served):
         LINE 1: SELECT * FROM films
                               ^
         DETAIL:  cinema
-        HINT:  ask for one: polyport agreement request cinema --port sql --user ann --purpose PURPOSE""").replace(
+        HINT:  ask for one: POST /products/cinema/control/agreements, for the port 'sql'""").replace(
             "LINE 1: SELECT * FROM films\n                      ^\n", ""
         )
     )

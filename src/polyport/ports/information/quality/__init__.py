@@ -137,7 +137,7 @@ class QualityPort:
         if found is None:
             raise NotFoundError(
                 f"no quality report of run {run!r}" if run else "no quality report yet",
-                fix="polyport build",
+                fix="GET .../quality/reports lists those that are kept" if run else "its owner builds it",
             )
         return found
 

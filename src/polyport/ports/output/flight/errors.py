@@ -110,7 +110,7 @@ def told(error: Exception, *, cancelled: bool = False, closed: bool = False) -> 
         made = Unavailable("the server closes")
     elif isinstance(error, PolyportError):
         kind = next((k for e, k in _KINDS if isinstance(error, e)), Failed)
-        made = kind(f"{error} [{error.code}]")
+        made = kind(f"{error.remote} [{error.code}]")
     else:
         log.error("a call of Flight failed", exc_info=error)
         made = Internal("the server failed; its log says more")

@@ -22,12 +22,13 @@ _TIME = f"^{CLOCK}$"
 PROBLEM: Schema = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",
-    "required": ["type", "title", "status"],
+    "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string", "description": "The kind of error: a stable name."},
-        "title": {"type": "string", "description": "What is wrong, in one sentence."},
+        "title": {"type": "string", "description": "The same for each type."},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What to do about it."},
+        "detail": {"type": "string", "description": "What is wrong this time, in one sentence."},
+        "fix": {"type": "string", "description": "What to do about it."},
         "code": {"type": "string", "examples": ["PP420"]},
         "where": {"type": "string"},
     },

@@ -152,7 +152,7 @@ class Connection:
                 self.held.check()
             handle(self, Body(body))
         except AuthenticationError as error:
-            self._fatal("28000", error.message, error.fix)
+            self._fatal("28000", error.message, error.remote_fix)
         except (PolyportError, ProtocolError) as error:
             if isinstance(error, ProtocolError) and error.state == "08P01":
                 raise

@@ -261,7 +261,7 @@ class Conversation:
             try:
                 self.session.at(value or LATEST)
             except (NotFoundError, QueryError) as error:
-                raise StateError("22023", error.message, fix=error.fix) from None
+                raise StateError("22023", error.message, fix=error.remote_fix) from None
         elif self.block.status != IDLE:
             raise StateError(
                 "25001", f"polyport.{name} cannot be set within a transaction", fix="COMMIT before"

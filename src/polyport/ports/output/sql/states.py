@@ -71,7 +71,7 @@ def said(error: PolyportError | ProtocolError, sql: str = "", *, moved: int = 0)
         position = moved + _position(sql, error.line, error.column)
     elif isinstance(error, NotFoundError | AccessError) and sql:
         position = moved + _named(sql, error) if _named(sql, error) else 0
-    message, detail, hint = worded(error.message, error.where, error.fix)
+    message, detail, hint = worded(error.message, error.where, error.remote_fix)
     return Said(state(error), message, hint=hint, detail=detail, position=position)
 
 
