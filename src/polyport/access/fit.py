@@ -6,6 +6,9 @@ looks at first is its own affair. So what would need a cast of the column is ref
 
 from __future__ import annotations
 
+import re
+import uuid
+from datetime import date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -13,10 +16,10 @@ from typing import TYPE_CHECKING
 import pyarrow.types as pt
 
 from polyport.errors import QueryError
-from polyport.expression import Attribute, Compare, In, IsNull, Like, leaves
+from polyport.expression import Attribute, Compare, In, IsNull, Like, leaves, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -69,6 +72,65 @@ def unfit(where: Expression | None, schema: pa.Schema) -> str:
     """A column of `schema` that `where` compares with what `check_values` refuses; else empty."""
     compared = _compared(where, schema)
     return next((name for name, kind, value in compared if not _fits(kind, value)), "")
+
+
+def typed(where: Expression, schema: pa.Schema, known: Mapping[str, str]) -> Expression:
+    """`where`, each `principal.<name>` as a value of the type of the column that it is compared with.
+
+    One that is no value of that type stands as one that nobody has: it fits no row, and is quoted in no error.
+    """
+
+    def value(column: str, given: Value) -> Value:
+        place = schema.get_field_index(column)
+        if not isinstance(given, Attribute) or place < 0 or given.name not in known:
+            return given
+        found = _read(known[given.name], schema.field(place).type)
+        return _NOBODYS if found is None else found
+
+    return mapped(where, value)
+
+
+_NOBODYS = Attribute("")
+_NUMBER = re.compile(r"[+-]?(?:\d{1,38}|\d{1,20}(?P<after>\.\d{1,18}))", re.ASCII)
+
+
+def _read(text: str, kind: pa.DataType) -> Value | None:
+    """`text` as a value of a column of the type `kind`; None where it is none."""
+    if _is_text(kind):
+        return text
+    reader = next((read for fits, read in _READERS if fits(kind)), None)
+    try:
+        found = reader(text) if reader else None
+    except ValueError:
+        return None
+    return None if found is None or _too_fine(kind, found) else found
+
+
+def _number(text: str) -> Value | None:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    return Decimal(text) if match["after"] else int(text)
+
+
+def _uuid(text: str) -> Value:
+    return str(uuid.UUID(text))
+
+
+def _time(text: str) -> Value:
+    return time.fromisoformat(text).isoformat()
+
+
+_READERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Value | None]], ...] = (
+    (pt.is_integer, _number),
+    (pt.is_decimal, _number),
+    (pt.is_floating, _number),
+    (pt.is_boolean, {"true": True, "false": False}.get),
+    (pt.is_date, date.fromisoformat),
+    (pt.is_timestamp, datetime.fromisoformat),
+    (pt.is_time, _time),
+    (lambda kind: str(kind) == "extension<arrow.uuid>", _uuid),
+)
 
 
 def _fits(kind: pa.DataType, value: Value) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from polyport.errors import AccessError
 from polyport.expression import quote
@@ -47,6 +48,13 @@ class Mask:
         """True where the masked column is text, whatever it was."""
         return self.kind in ("hash", "partial", "constant", "prefix")
 
+    def fits(self, kind: pa.DataType) -> bool:
+        """Whether a column of that type can be shown so."""
+        if self.kind in ("year", "month"):
+            return pt.is_date(kind) or pt.is_timestamp(kind)
+        numbers = pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
+        return self.kind != "round" or numbers
+
     def sql(self, *, field: pa.Field, salt: str, bind: Callable[[Any], str]) -> str:
         """The expression shown in place of the column `field`; null stays null but for a constant."""
         name = quote(field.name)
@@ -58,10 +66,11 @@ class Mask:
             case "constant":
                 return f"{bind(self.argument)}::VARCHAR"
             case "year" | "month":
-                day = "::DATE" if pa.types.is_date(field.type) else ""
+                day = "::DATE" if pt.is_date(field.type) else ""
                 return f"date_trunc('{self.kind}', {name}){day}"
             case "round":
-                return f"round({name}, {-self._number()})"
+                # A value without room for its rounded form in its type (127 to tens) is withheld.
+                return f"TRY(round({name}, {-self._number()}))"
         shown = f"left({name}::VARCHAR, {self._number()})"
         return f"{shown} || '***'" if self.kind == "partial" else shown
 

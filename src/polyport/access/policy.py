@@ -17,6 +17,8 @@ from polyport.model import OWNER_ROLE, PLATFORM_ROLE, Relation
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    import pyarrow as pa
+
     from polyport.descriptor.types import Role
     from polyport.expression import Expression
     from polyport.model import Dataset, Files, Principal
@@ -115,7 +117,7 @@ class Policy:
         grants = self.grants(dataset, principal, purpose)
         params: dict[str, Any] = {}
         known = _known(principal)
-        conditions = [_condition(grant, params, known) for grant in grants]
+        conditions = [_condition(grant, params, known, dataset.schema) for grant in grants]
         shown, masked, bind = {}, {}, _binder(params)
         for name in dataset.schema.names:
             masked_as = partial(
@@ -188,8 +190,8 @@ class Policy:
                 None,
                 f"role {role!r} is for the purposes {', '.join(sorted(settings.purposes))}, {stated}",
             )
-        wrong = _not_here(settings, dataset)
-        return (None, f"role {role!r} chooses rows by {wrong}") if wrong else (settings, "")
+        wrong = _not_here(settings, dataset) or _not_masked(settings, dataset)
+        return (None, f"role {role!r} {wrong}") if wrong else (settings, "")
 
     def _grant(
         self, role: str, dataset: Dataset, settings: RoleSettings, principal: Principal
@@ -256,18 +258,31 @@ def _chosen_by(settings: RoleSettings) -> tuple[str, ...]:
 
 
 def _not_here(settings: RoleSettings, dataset: Dataset) -> str:
-    """The column by which rows cannot be chosen in a snapshot, and why; empty where they can."""
+    """That rows cannot be chosen by a column of a snapshot, and why; empty where they can."""
     gone = [c for c in _chosen_by(settings) if c not in dataset.schema.names]
     if gone:
-        return f"{gone[0]!r}, which is not in this snapshot"
+        return f"chooses rows by {gone[0]!r}, which is not in this snapshot"
     other = fit.unfit(settings.rows, dataset.schema)
-    return f"{other!r}, which has another type in this snapshot" if other else ""
+    return f"chooses rows by {other!r}, which has another type in this snapshot" if other else ""
 
 
-def _condition(grant: Grant, params: dict[str, Any], known: Mapping[str, str]) -> str:
+def _not_masked(settings: RoleSettings, dataset: Dataset) -> str:
+    """That a column of a snapshot has a type that its mask is not for; empty where all have theirs."""
+    for name, text in settings.mask.items():
+        shown = settings.columns is None or name in settings.columns
+        if shown and name in dataset.schema.names:
+            kind = dataset.schema.field(name).type
+            if not Mask.parse(text).fits(kind):
+                return f"masks {name!r} by {text!r}, which is {kind} in this snapshot"
+    return ""
+
+
+def _condition(
+    grant: Grant, params: dict[str, Any], known: Mapping[str, str], schema: pa.Schema
+) -> str:
     """SQL for the rows that the grant shows; empty for all."""
     rows = grant.settings.rows
-    return "" if rows is None else to_sql(rows, params, known)
+    return "" if rows is None else to_sql(fit.typed(rows, schema, known), params, known)
 
 
 def _column(

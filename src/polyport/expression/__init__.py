@@ -31,6 +31,7 @@ from polyport.expression.tree import (
     columns,
     filled,
     leaves,
+    mapped,
 )
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "columns",
     "filled",
     "leaves",
+    "mapped",
     "parse",
     "quote",
     "to_sql",

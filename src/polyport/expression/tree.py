@@ -113,28 +113,29 @@ def filled(expression: Expression, principal: Mapping[str, str]) -> Expression |
     if any(name not in principal for name in attributes(expression)):
         return None
 
-    def value(given: Value) -> Value:
+    def value(_: str, given: Value) -> Value:
         return principal[given.name] if isinstance(given, Attribute) else given
 
-    return _mapped(expression, value)
+    return mapped(expression, value)
 
 
-def _mapped(node: Expression, change: Callable[[Value], Value]) -> Expression:
+def mapped(node: Expression, change: Callable[[str, Value], Value]) -> Expression:
+    """The tree with each value as `change` makes it of the column that it is compared with, and the value."""
     match node:
         case And(terms) | Or(terms):
-            return type(node)(tuple(_mapped(term, change) for term in terms))
+            return type(node)(tuple(mapped(term, change) for term in terms))
         case Not(term):
-            return Not(_mapped(term, change))
+            return Not(mapped(term, change))
         case IsNull():
             return node
     return _mapped_leaf(node, change)
 
 
-def _mapped_leaf(leaf: Compare | In | Like, change: Callable[[Value], Value]) -> Expression:
+def _mapped_leaf(leaf: Compare | In | Like, change: Callable[[str, Value], Value]) -> Expression:
     match leaf:
         case Compare(column, op, given):
-            return Compare(column, op, change(given))
+            return Compare(column, op, change(column, given))
         case In(column, values):
-            return In(column, tuple(map(change, values)))
+            return In(column, tuple(change(column, value) for value in values))
         case Like(column, pattern):
-            return Like(column, change(pattern))
+            return Like(column, change(column, pattern))

@@ -28,6 +28,20 @@ _MASK_TYPES = {
     "year": ("date", "timestamp"), "month": ("date", "timestamp"), "round": ("number", "integer"),
     "partial": ("string",), "prefix": ("string",), "constant": ("string",),
 }  # fmt: skip
+_ASKER = Attribute("id")
+_PHYSICAL = {
+    "integer": re.compile(r"u?(tiny|small|medium|big|huge)?int(eger)?\d*|uinteger|long|short|byte"),
+    "number": re.compile(r"(decimal|numeric|dec|number)\b.*|float\d?|real|double( precision)?"),
+    "boolean": re.compile(r"bool(ean)?"),
+    "date": re.compile(r"date"),
+    "timestamp": re.compile(r"timestamp\b.*|timestamptz|timestamp_\w+|datetime"),
+    "time": re.compile(r"time(\(\d\))?( without time zone)?|timetz"),
+    "string": re.compile(r"(n?varchar|n?char|character|bpchar|text|string)\b.*(?<!\])"),
+    "array": re.compile(r".*\[\d*\]"),
+    "object": re.compile(r"struct\b.*(?<!\])"),
+    "map": re.compile(r"map\b.*(?<!\])"),
+}
+"""Logical types, by how physical ones are written."""
 
 
 def check(folder: Folder) -> Iterator[Diagnostic]:
@@ -94,12 +108,20 @@ def _mask(
 ) -> Iterator[Diagnostic]:
     fitting = _MASK_TYPES.get(mask_kind(mask))
     for prop in having:
-        if fitting and prop.logical_type and prop.logical_type not in fitting:
-            place = document.value_at(path, f"`{prop.name}` is a {prop.logical_type}")
-            message = f"the mask `{mask}` does not fit `{prop.name}`, a {prop.logical_type}"
+        other = next((kind for kind in _types(prop) if fitting and kind not in fitting), "")
+        if fitting and other:
+            place = document.value_at(path, f"`{prop.name}` is a {other}")
+            message = f"the mask `{mask}` does not fit `{prop.name}`, a {other}"
             fix = f"it is for {' and '.join(fitting)} columns; `null` and `hash` fit all"
             yield error("PP243", message, place, fix=fix)
             return
+
+
+def _types(prop: Property) -> tuple[str, ...]:
+    """The logical types that the contract gives the column: as it says, and as its physical type says."""
+    physical = prop.physical_type.strip().lower()
+    known = (logical for logical, names in _PHYSICAL.items() if names.fullmatch(physical))
+    return tuple(dict.fromkeys(kind for kind in (prop.logical_type, *known) if kind))
 
 
 def _filter(
@@ -115,12 +137,11 @@ def _filter(
             yield _unknown(name, lacking, place)
     for leaf in expression.leaves(tree):
         for prop in _having(seen, leaf.column):
-            if reason := _misfit(leaf, prop.logical_type):
-                place = document.inside(
-                    path, _column_of(text, leaf.column), f"a {prop.logical_type}"
-                )
-                message = f"`{prop.name}` is a {prop.logical_type}: {reason}"
-                yield error("PP244", message, place, fix=_write(prop.logical_type))
+            kind = next(iter(_types(prop)), "")
+            if reason := _misfit(leaf, kind):
+                place = document.inside(path, _column_of(text, leaf.column), f"a {kind}")
+                message = f"`{prop.name}` is a {kind}: {reason}"
+                yield error("PP244", message, place, fix=_write(kind))
                 break
 
 
@@ -133,6 +154,8 @@ def _misfit(leaf: Any, logical: str) -> str:
     elif isinstance(leaf, In):
         values = leaf.values
     for value in values:
+        if value == _ASKER and logical not in ("string", ""):
+            return "it is compared with principal.id, which is text"
         if not isinstance(value, Attribute) and not _comparable(value, logical):
             return f"it is compared with {_kind(value)}"
     return ""
