@@ -108,12 +108,14 @@ def _told(paths: tuple[Path, ...]) -> tuple[Path | None, Path | None]:
 
 
 def _changes(old: View, new: View, name: str, limit: int) -> dict[str, Any]:
+    from polyport.ports.formats.listed import records
+
     counts = new.count_changes(old, name)
     rows: list[dict[str, Any]] = []
     if counts and limit:
         with new.changes(old, name) as reader:
             for batch in reader:
-                rows += batch.slice(0, limit - len(rows)).to_pylist()
+                rows += records(batch.slice(0, limit - len(rows)))
                 if len(rows) >= limit:
                     break
     return {"key": new.dataset(name).key, "counts": counts, "rows": rows}

@@ -48,6 +48,7 @@ def rows(
 ) -> None:
     """Rows of DATASET (default: the first) of the product in DIR, as its owner sees them."""
     from polyport.access import Order
+    from polyport.ports.formats.listed import records
     from polyport.model import OWNER
 
     with one_product(folder) as product, product.open(OWNER, ref, port="cli") as view:
@@ -60,7 +61,7 @@ def rows(
             order=[Order(t.lstrip("-"), t.startswith("-")) for t in terms],
             limit=limit or None,
         ) as reader:
-            found = [row for batch in reader for row in batch.to_pylist()]
+            found = [row for batch in reader for row in records(batch)]
             names = reader.schema.names
         total = view.snapshot.datasets[name].rows
         if as_json:

@@ -245,6 +245,9 @@ _READERS: dict[Kind, Callable[[str, pa.DataType], Any]] = {
 }
 
 
+_FAR = re.compile(r"(?:\d{5,}|-\d{4,})-\d\d-\d\d(?:[T ][\d:.]+Z?)?", re.ASCII)
+
+
 def pack(value: Any) -> str | None:
     """A column's value as text that `unpack` reads back exactly."""
     match value:
@@ -283,6 +286,11 @@ def _unpack_bytes(text: str) -> bytes:
         raise ValueError(text) from error
 
 
+def _unpack_time(text: str, reader: Callable[[str], Any]) -> Any:
+    """A date or time; the text where Python has none (`polyport.ports.formats.listed`)."""
+    return text if _FAR.fullmatch(text) else reader(text)
+
+
 def _unpack_decimal(text: str) -> Decimal:
     try:
         found = Decimal(_matched(_NUMBER, text))
@@ -298,8 +306,8 @@ _UNPACK: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str], Any]], ...] 
     (pt.is_integer, int),
     (pt.is_floating, float),
     (pt.is_decimal, _unpack_decimal),
-    (pt.is_date, date.fromisoformat),
-    (pt.is_timestamp, datetime.fromisoformat),
+    (pt.is_date, lambda text: _unpack_time(text, date.fromisoformat)),
+    (pt.is_timestamp, lambda text: _unpack_time(text, datetime.fromisoformat)),
     (pt.is_time, time.fromisoformat),
     (_uuid, lambda text: _read_uuid(text, None)),
     (lambda t: bool(pt.is_binary(t) or pt.is_large_binary(t)), _unpack_bytes),

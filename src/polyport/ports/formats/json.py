@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from polyport.ports.formats.batches import joined_bytes
+from polyport.ports.formats.listed import listed
 from polyport.ports.formats.text import TEXT, text
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _one_by_one(batch: pa.RecordBatch) -> list[bytes]:
 def _texts(column: pa.Array) -> list[str]:
     for applies, write in _SIMPLE:
         if applies(column.type):
-            return ["null" if value is None else write(value) for value in column.to_pylist()]
+            return ["null" if value is None else write(value) for value in listed(column)]
     found: list[str] = values(column).to_pylist()
     return found
 
@@ -77,7 +78,7 @@ _SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], str]], ...] 
     (pt.is_string, lambda value: json.dumps(value, ensure_ascii=False)),
     (pt.is_decimal, lambda value: f"{value:f}"),
     (pt.is_boolean, lambda value: "true" if value else "false"),
-    (pt.is_date32, lambda value: f'"{value.isoformat()}"'),
+    (pt.is_date32, lambda value: f'"{value}"'),
 )
 
 

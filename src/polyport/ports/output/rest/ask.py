@@ -71,10 +71,15 @@ def address(path: str, query: Mapping[str, str]) -> str:
     return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
 
 
+_STEPS = (".", "..")
+"""Parts of an address that mean a folder, encoded or not (RFC 3986, 6.2.2.3)."""
+
+
 def key_text(values: Iterable[Any]) -> str:
-    """A key as a part of an address; empty where it has none (a null, an empty text)."""
+    """A key as a part of an address; empty where it has none: a null, an empty text, or what clients take for a step."""
     texts = [pack(value) for value in values]
-    return ",".join(quote(text or "", safe="") for text in texts) if all(texts) else ""
+    whole = "" if None in texts else ",".join(quote(text or "", safe="") for text in texts)
+    return "" if whole in _STEPS else whole
 
 
 def choose(ask: Ask, offered: Sequence[str]) -> str:

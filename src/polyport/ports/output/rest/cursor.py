@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from polyport.errors import NotFoundError
+from polyport.ports.formats.listed import listed
 from polyport.ports.values import pack, unpack
 
 if TYPE_CHECKING:
@@ -120,5 +121,5 @@ def following(rows: Sequence[tuple[Any, ...]], start: Start, limit: int) -> Star
 
 def values(table: pa.Table, order: Sequence[Order]) -> list[tuple[Any, ...]]:
     """For each row, the values of the order's columns."""
-    columns = [table.column(term.column).to_pylist() for term in order]
+    columns = [listed(table.column(term.column)) for term in order]
     return list(zip(*columns, strict=True)) if columns else [()] * table.num_rows

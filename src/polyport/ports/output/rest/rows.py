@@ -14,6 +14,7 @@ from starlette.responses import Response
 from polyport.errors import NotFoundError, QueryError
 from polyport.expression import And, Compare, Or
 from polyport.ports.formats import arrow, csv, json
+from polyport.ports.formats.listed import listed, records
 from polyport.ports.http import Streamed, decode
 from polyport.ports.output.rest import cursor as cursors
 from polyport.ports.output.rest.ask import (
@@ -151,7 +152,7 @@ def _linked(
     """The rows, each with a link to itself where there is a key (and no column takes the link's place)."""
     if not identified or "_links" in table.column_names:
         return rows
-    keys = zip(*(table.column(name).to_pylist() for name in identified), strict=True)
+    keys = zip(*(listed(table.column(name)) for name in identified), strict=True)
     start, tail = ask.link(quote(dataset, safe=""), query={}), address("", ask.pinned)
     return [
         _with_link(row, start, key_text(values), tail)
@@ -343,7 +344,7 @@ def related(ask: Ask, dataset: str, identity: bytes, name: str) -> Response:
     relation, where = found[name], _identified(ask, dataset, identity)
 
     def only() -> Expression:
-        mine = _one(ask, dataset, relation.ours, where).to_pylist()[0]
+        mine = records(_one(ask, dataset, relation.ours, where))[0]
         return _equal(relation.theirs, [mine[column] for column in relation.ours])
 
     return page(ask, relation.dataset, only)
