@@ -337,7 +337,14 @@ def etag(view: View, *parts: object) -> str:
 
 
 def etag_matches(request: Request, etag: str) -> bool:
-    """Whether If-None-Match names `etag`, so that the answer is 304 (RFC 9110, 13.1.2: a weak comparison)."""
+    """Whether If-None-Match names `etag`, so that the answer is 304 (RFC 9110, 13.1.2: a weak comparison).
+
+    Raises:
+        HttpError: 412, If-Match names others only (13.1.1: a strong comparison).
+    """
+    wanted = ",".join(request.headers.getlist("if-match")).strip()
+    if wanted not in ("", "*") and etag not in _TAG.findall(wanted):
+        raise HttpError(412, f"this is {etag} by now; If-Match names another", {"ETag": etag})
     header = ",".join(request.headers.getlist("if-none-match"))
     given = [tag.removeprefix("W/") for tag in _TAG.findall(header)]
     return etag.removeprefix("W/") in given or header.strip() == "*"
