@@ -19,8 +19,9 @@
   + StoreError                PP440  exit 8   HTTP 507  the store could not be read or written
 
 Each class fixes four things once: a stable `code`, what it is called (`title`), the CLI's exit code, the HTTP status.
-Each instance has one sentence, the place to look, and what to do next. Problems found in a product's files are `Diagnostic`s,
-gathered in one `DescriptorError`; their codes (PP001 ... PP299) are explained in `polyport.descriptor.codes`.
+Each instance has one sentence, the place to look, and what to do next. Problems found in a product's files are
+`Diagnostic`s, gathered in one `DescriptorError`; their codes (PP001 ... PP299) are explained in
+`polyport.descriptor.codes`.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class PolyportError(Exception):
         return {"code": self.code, "message": self.message, **{k: v for k, v in named.items() if v}}
 
     def problem(self) -> dict[str, object]:
-        """The error as an RFC 9457 problem object: `title` is the same for each `type`, `detail` is this occurrence's."""
+        """The error as an RFC 9457 problem object: `title` is of its type, `detail` of this occurrence."""
         members = {"fix": self.remote_fix, "where": self.where}
         return {
             "type": f"urn:polyport:error:{self.code}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyport.descriptor.types import Property
+from polyport.engine.duckdb import DuckDBEngine
 from polyport.errors import TransformError
 
 
@@ -97,3 +98,21 @@ def test_nested_types(films):
     schema = build(films, "id", "xs BIGINT[]", "s STRUCT(a BIGINT, b VARCHAR)")
     assert str(schema.field("xs").type.value_type) == "int64"
     assert films.rows("costs")[0]["s"] == {"a": 1, "b": "x"}
+
+
+def test_a_wide_table_asks_the_engine_as_often_as_a_narrow_one(films, monkeypatch):
+    asked = []
+    schema = DuckDBEngine.schema
+
+    def counting(self, sql, relations):
+        asked.append(sql)
+        return schema(self, sql, relations)
+
+    monkeypatch.setattr(DuckDBEngine, "schema", counting)
+    build(films, "id BIGINT")
+    narrow = len(asked)
+    asked.clear()
+    wide = ", ".join(f"1 AS c{n}" for n in range(60))
+    films.file("transform/costs.sql", f"SELECT {wide} FROM films")
+    build(films, *(f"c{n} {'BIGINT' if n % 2 else 'INTEGER'}" for n in range(60)))
+    assert len(asked) < narrow + 10

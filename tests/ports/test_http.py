@@ -153,7 +153,11 @@ def test_problem(error, status):
     assert answer.media_type == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
     body = json.loads(answer.body)
-    assert (body["status"], body["title"], body["detail"]) == (status, type(error).title, error.message)
+    assert (body["status"], body["title"], body["detail"]) == (
+        status,
+        type(error).title,
+        error.message,
+    )
 
 
 def test_refusal():

@@ -51,9 +51,9 @@ class Mask:
     def fits(self, kind: pa.DataType) -> bool:
         """Whether a column of that type can be shown so."""
         if self.kind in ("year", "month"):
-            return pt.is_date(kind) or pt.is_timestamp(kind)
+            return bool(pt.is_date(kind) or pt.is_timestamp(kind))
         numbers = pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)
-        return self.kind != "round" or numbers
+        return bool(self.kind != "round" or numbers)
 
     def sql(self, *, field: pa.Field, salt: str, bind: Callable[[Any], str]) -> str:
         """The expression shown in place of the column `field`; null stays null but for a constant."""

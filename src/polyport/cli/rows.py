@@ -48,8 +48,8 @@ def rows(
 ) -> None:
     """Rows of DATASET (default: the first) of the product in DIR, as its owner sees them."""
     from polyport.access import Order
-    from polyport.ports.formats.listed import records
     from polyport.model import OWNER
+    from polyport.ports.formats.listed import records
 
     with one_product(folder) as product, product.open(OWNER, ref, port="cli") as view:
         name = dataset or next(iter(view.snapshot.datasets))

@@ -14,7 +14,7 @@ from polyport.errors import QueryError, TransformError
 from polyport.expression import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pyarrow as pa
 
@@ -59,10 +59,11 @@ def shape(promised: SchemaObject, relation: Relation, *, engine: Engine, where: 
         p.name: sql_type(p.physical_type, f"{promised.name}.{p.name}", engine.dialect)
         for p in promised.properties
     }
+    wanted = _arrow_types(types.values(), engine)
     casts = {
         column: types[name]
         for name, column in columns.items()
-        if types[name] and not _has_type(given.field(column), types[name], engine)
+        if types[name] and not wanted[types[name]].equals(given.field(column).type)
     }
     shown = (
         f"{_cast(column, casts.get(column, ''))} AS {quote(name)}"
@@ -112,9 +113,13 @@ def sql_type(physical: str, column: str, dialect: str) -> str:
         ) from error
 
 
-def _has_type(field: pa.Field, sql_type: str, engine: Engine) -> bool:
-    wanted = engine.schema(f"SELECT CAST(NULL AS {sql_type}) AS c", {})
-    return bool(wanted.field(0).type.equals(field.type))
+def _arrow_types(sql_types: Iterable[str], engine: Engine) -> Mapping[str, pa.DataType]:
+    """What each SQL type is in Arrow. One question for all: a table may have hundreds of columns."""
+    asked = [each for each in dict.fromkeys(sql_types) if each]
+    if not asked:
+        return {}
+    casts = (f"CAST(NULL AS {each}) AS c{at}" for at, each in enumerate(asked))
+    return dict(zip(asked, engine.schema(f"SELECT {', '.join(casts)}", {}).types, strict=True))
 
 
 def _cast(column: str, sql_type: str) -> str:

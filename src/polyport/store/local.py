@@ -383,9 +383,10 @@ def _conflict(home: Home, parent: str | None, newest: Manifest | None) -> Confli
             message, where=home.product, fix="publish the first one with no parent"
         )
     won = newest.snapshot
+    before = f"and was {parent}" if parent else "and there was none"
     return ConflictError(
         f"someone else published first: the newest snapshot of {home.product!r} is {won.id}"
-        f" (run {won.run or 'unknown'}, {won.committed_at:%Y-%m-%dT%H:%M:%SZ}), not {parent}",
+        f" (run {won.run or 'unknown'}, {won.committed_at:%Y-%m-%dT%H:%M:%SZ}), {before} when this began",
         where=home.product,
         fix="build again on top of it",
     )

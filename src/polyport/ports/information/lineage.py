@@ -83,7 +83,9 @@ class LineagePort:
             )
         found = lineage.of_run(journal, product, run)
         if not found:
-            raise NotFoundError(f"no lineage of run {run!r}", fix="GET .../lineage lists the newest")
+            raise NotFoundError(
+                f"no lineage of run {run!r}", fix="GET .../lineage lists the newest"
+            )
         return found
 
     def _answer(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.types as pt
 
 from polyport.access import Measure
+from polyport.ports.formats.listed import listed, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ def _measures(at: int, field: pa.Field, *, masked: bool) -> list[Measure]:
 
 def _one(view: View, dataset: str, measures: list[Measure], first: int = 0) -> dict[str, Any]:
     reader = view.aggregate(dataset, measures=measures, first=first)
-    found: list[dict[str, Any]] = reader.read_all().to_pylist()
+    found: list[dict[str, Any]] = records(reader.read_all())
     return found[0]
 
 
@@ -126,7 +127,7 @@ def _examples(said: Property | None, sample: pa.Table, at: int) -> list[Any]:
         return [plain(value) for value in said.examples[:EXAMPLES]]
     if said and said.classification.lower() not in _OPEN:
         return []
-    values = [value for value in sample.column(at).to_pylist() if value is not None]
+    values = [value for value in listed(sample.column(at)) if value is not None]
     return [plain(value) for value in _distinct(values)[:EXAMPLES]]
 
 

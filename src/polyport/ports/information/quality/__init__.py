@@ -137,7 +137,9 @@ class QualityPort:
         if found is None:
             raise NotFoundError(
                 f"no quality report of run {run!r}" if run else "no quality report yet",
-                fix="GET .../quality/reports lists those that are kept" if run else "its owner builds it",
+                fix="GET .../quality/reports lists those that are kept"
+                if run
+                else "its owner builds it",
             )
         return found
 

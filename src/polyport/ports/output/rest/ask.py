@@ -76,7 +76,7 @@ _STEPS = (".", "..")
 
 
 def key_text(values: Iterable[Any]) -> str:
-    """A key as a part of an address; empty where it has none: a null, an empty text, or what clients take for a step."""
+    """A key as a part of an address; empty where it has none (a null, an empty text, a step to a folder)."""
     texts = [pack(value) for value in values]
     whole = "" if None in texts else ",".join(quote(text or "", safe="") for text in texts)
     return "" if whole in _STEPS else whole
