@@ -8,6 +8,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: .venv/run.stamp  ## build the Messflix products from real film data and serve them
 	$(BIN)/polyport demo $(DEMO)
 
+# Each process that a test starts would compile what it imports, and each of the many small files that are written be
+# waited for until a disk has it: so compiled modules are kept, and files are in memory where there is room for them.
+test: export PYTHONDONTWRITEBYTECODE =
+test: export TMPDIR := $(or $(shell df --output=avail,target -k /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 4000000 {print $$2}'),$(TMPDIR),/tmp)
 test: .venv/dev.stamp .clients/stamp  ## the whole test command
 	$(BIN)/python -m pytest -n 2 $(PYTEST)
 

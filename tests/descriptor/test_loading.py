@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from tests.shared import conformance
 
 from polyport import descriptor
 from polyport.descriptor import codes, cron, mesh, odcs, reference, schema, yaml
@@ -20,20 +21,17 @@ from polyport.errors import ConfigurationError, NotFoundError, StoreError
 from polyport.expression import Compare
 
 ROOT = Path(__file__).parents[2]
-CONFORMANCE = ROOT / "../shared/conformance"
-EXAMPLES = sorted(CONFORMANCE.glob("od[cp]s-examples/*.yaml"))
 TYPES = {
     "input": ("files", "spreadsheet", "http", "database", "product"),
     "output": ("rest", "files"),
 }
 
 
-@pytest.mark.skipif(
-    not EXAMPLES, reason="the standards' published examples are not on this machine"
-)
 def test_the_standards_examples_load():
-    assert len(EXAMPLES) >= 20
-    for path in EXAMPLES:
+    folders = [conformance(f"{kind}-examples") for kind in ("odcs", "odps")]
+    examples = sorted(path for each in folders for path in each.glob("*.yaml"))
+    assert len(examples) >= 20
+    for path in examples:
         document, _ = yaml.read(path)
         errors = [d for d in descriptor.examine_file(path) if d.severity == "error"]
         assert errors == [], path.name

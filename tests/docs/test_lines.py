@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import urllib.request
 
 import pytest
 from tests.docs.test_docs import FENCE, ROOT
+from tests.programs import polyport
 
 PAGES = (
     "agreements", "configuration", "contracts", "definition", "identity", "lineage", "metadata",
@@ -53,11 +53,13 @@ def shell(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pasted")
     tools = folder / "tools"
     tools.mkdir()
-    script = tools / "polyport"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m polyport "$@"\n')
-    script.chmod(0o755)
+    with polyport(tools) as program:
+        yield from served(folder, program)
+
+
+def served(folder, program):
     port = free()
-    known = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(folder), "NO_COLOR": "1"}
+    known = {"PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(folder), "NO_COLOR": "1"}
 
     def run(lines):
         text = "\n".join(f"{line}\nprintf '\\n@@ %s\\n' $?" for line in lines)
@@ -79,7 +81,7 @@ def shell(tmp_path_factory):
     listen = [f"--listen={kind}={free()}" for kind in ("sql", "flight")]
     with (folder / "serve.log").open("wb") as log:
         serving = subprocess.Popen(
-            [str(script), "serve", "messflix-demo", "--port", str(port), *listen],
+            [sys.executable, "-m", "polyport", "serve", "messflix-demo", "--port", str(port), *listen],
             cwd=folder, env=known, stdout=log, stderr=log,
         )  # fmt: skip
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -54,10 +55,16 @@ def forked():
         yield call
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_any_moment_it_is_whole_and_goes_on(home, forked, moment):
+@pytest.fixture(scope="module")
+def before(made, tmp_path_factory):
+    """The rows of each snapshot, with her."""
+    home = shutil.copytree(made, tmp_path_factory.mktemp("before") / "people", symlinks=True)
     with Product.load(home) as product:
-        before = {n: rows_of(product, str(n)) for n in (1, 2, 3)}
+        return {n: rows_of(product, str(n)) for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_it_is_whole_and_goes_on(home, before, forked, moment):
     status, said = forked("kill", home, moment)
     assert status == -signal.SIGKILL, said
     with Product.load(home) as product:  # each snapshot is as it was, or as it will be

@@ -145,7 +145,8 @@ def test_a_ledger_that_cannot_be_opened(tmp_path):
         ("mssql+pyodbc://user:hunter2@host/db", "'mssql+pyodbc' needs pyodbc"),
     ],
 )
-def test_a_text_that_is_no_url_is_said_to_be_none(url, said):
+def test_a_text_that_is_no_url_is_said_to_be_none(url, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyodbc", None)  # as where it is not installed
     with pytest.raises(ConfigurationError) as caught:
         Ledger(url)
     assert said in caught.value.message

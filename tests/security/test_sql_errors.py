@@ -16,11 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.workers import ask
 
 from polyport.access import Policy, View
 from polyport.descriptor.types import Role, RoleSettings
 from polyport.engine.duckdb import DuckDBEngine
-from polyport.engine.walled import stream
 from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.universe import Named, Universe, Walls
 from polyport.errors import AccessError, QueryError
@@ -154,15 +154,12 @@ def seen(made, principal, engine, file, table=TABLE):
 
 def asked(worker, sql):
     """What is said: the cells as text, in any order, or an error."""
-    said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
-    if "types" not in said:
+    said = ask(worker, sql)
+    if isinstance(said, dict):
         return said
-    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
-    while (batch := stream.following(reader)) is not None:
-        for column in batch.columns:
-            rows += column.to_string(window=len(ROWS)).splitlines()[1:-1]
-    end = {"done": True} if said.get("whole") else worker.channel.answered()
-    return sorted(cell.strip(" ,") for cell in rows) if "done" in end else end
+    chunks = [chunk for column in said.columns for chunk in column.chunks]
+    cells = [c for each in chunks for c in each.to_string(window=len(ROWS)).splitlines()[1:-1]]
+    return sorted(cell.strip(" ,") for cell in cells)
 
 
 def hidden(shown):

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
+from tests.workers import ask
 
 from polyport.access import Policy, View
 from polyport.engine.duckdb import DuckDBEngine
-from polyport.engine.walled import stream
 from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.universe import Named, Universe, Walls
 from polyport.model import Dataset, Snapshot
@@ -266,14 +266,8 @@ class Says:
 
 def asked(worker, sql):
     """The rows that the worker gives, or its error."""
-    said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
-    if "types" not in said:
-        return said.get("error", said)
-    reader, batches = stream.begun(worker.channel, said.get("whole", 0)), []
-    while (batch := stream.following(reader)) is not None:
-        batches.append(batch)
-    end = {"done": True} if said.get("whole") else worker.channel.answered()
-    return pa.Table.from_batches(batches, reader.schema) if "done" in end else end["error"]
+    said = ask(worker, sql)
+    return said.get("error", said) if isinstance(said, dict) else said
 
 
 def bag(table):

@@ -14,8 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests import workers
 
-from polyport.engine.walled import confined, pool, standing, stream
+from polyport.engine.walled import confined, pool, standing
 from polyport.engine.walled.pool import Workers
 from polyport.engine.walled.protocol import Silent
 from polyport.engine.walled.universe import Named, Universe, Walls
@@ -91,14 +92,9 @@ def run(worker, code, **names):
 
 
 def ask(worker, sql):
-    said = worker.ask({"what": "query", "sql": sql, "values": [], "most": {}})
-    assert "types" in said, said
-    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
-    while (batch := stream.following(reader)) is not None:
-        rows += batch.to_pylist()
-    if not said.get("whole"):
-        assert "done" in worker.channel.answered()
-    return rows
+    said = workers.ask(worker, sql)
+    assert isinstance(said, pa.Table), said
+    return said.to_pylist()
 
 
 def places(world):

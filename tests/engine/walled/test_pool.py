@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests import workers as workers_
 
 from polyport.access.sql import answers
 from polyport.engine.walled import pool, stream
@@ -54,14 +55,8 @@ def shared(scratch):
 
 
 def ask(worker, sql, values=()):
-    said = worker.ask({"what": "query", "sql": sql, "values": list(values), "most": {}})
-    if "types" not in said:
-        return said
-    reader, rows = stream.begun(worker.channel, said.get("whole", 0)), []
-    while (batch := stream.following(reader)) is not None:
-        rows += batch.to_pylist()
-    end = {"done": True} if said.get("whole") else worker.channel.answered()
-    return rows if "done" in end else end
+    said = workers_.ask(worker, sql, values)
+    return said if isinstance(said, dict) else said.to_pylist()
 
 
 def children(process=None):
