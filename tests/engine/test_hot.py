@@ -114,7 +114,7 @@ def test_the_least_asked_for_makes_room_and_what_is_too_large_stays_out(tmp_path
     pq.write_table(pa.table({"x": list(range(100_000))}), large)
     with DuckDBEngine() as engine:
         engine._hot = hot.HotTables(
-            engine._connection, most_bytes=int(paths[0].stat().st_size * 2.5)
+            engine._connection, most_bytes=int(hot._taken(str(paths[0])) * 2.5)
         )
         found = [warm(engine, relation(path)) for path in paths]
         assert found == ["hot_1.main.rows", "hot_2.main.rows", "hot_3.main.rows"]
@@ -123,12 +123,31 @@ def test_the_least_asked_for_makes_room_and_what_is_too_large_stays_out(tmp_path
         assert warm(engine, relation(large)) is None
 
 
+def test_what_takes_little_room_in_its_file_takes_it_in_memory(tmp_path):
+    path = tmp_path / "same.parquet"
+    pq.write_table(pa.table({"x": ["a" * 5] * 500_000, "y": [1] * 500_000}), path)
+    assert path.stat().st_size < 100_000
+    with DuckDBEngine() as engine:
+        engine._hot = hot.HotTables(engine._connection, most_bytes=7_900_000)
+        assert warm(engine, relation(path)) is None
+        engine._hot.close()
+        engine._hot = hot.HotTables(engine._connection, most_bytes=8_100_000)
+        assert warm(engine, relation(path))
+
+
+def test_long_texts_count_as_they_are(tmp_path):
+    path = tmp_path / "long.parquet"
+    texts = [str(n) * 2_000 for n in range(100)]
+    pq.write_table(pa.table({"x": texts}), path)
+    assert hot._taken(str(path)) >= sum(map(len, texts))
+
+
 def test_readers_under_way_outlive_their_table(tmp_path):
     path, other = tmp_path / "t.parquet", tmp_path / "o.parquet"
     pq.write_table(pa.table({"x": list(range(300_000))}), path)
     pq.write_table(pa.table({"x": list(range(300_000))}), other)
     with DuckDBEngine() as engine:
-        engine._hot = hot.HotTables(engine._connection, most_bytes=path.stat().st_size)
+        engine._hot = hot.HotTables(engine._connection, most_bytes=hot._taken(str(path)))
         assert warm(engine, relation(path))
         reader = engine.query("SELECT x FROM t", {"t": relation(path)})
         first = reader.read_next_batch().num_rows

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from polyport.engine.compose import reader
 from polyport.expression import quote
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
     from polyport.model import Files
 
-MOST_BYTES = 64 << 20
-"""Of Parquet files; in memory they take about three times as much."""
+MOST_BYTES = 256 << 20
+VALUE_BYTES = 8
+"""What a value takes, about: files say little, for what repeats takes hardly any room in them."""
 MOST_FILES = 64
 ASKED = 2
 """How often a table is asked for before it is loaded."""
@@ -108,8 +111,6 @@ class HotTables:
         self._pool.shutdown(cancel_futures=True)
 
     def _ask(self, key: _Key, files: Files) -> None:
-        if sum(size for *_, size in key) > self._most:
-            return
         if len(self._asked) > MOST_FILES:
             self._asked.clear()
         self._asked[key] = self._asked.get(key, 0) + 1
@@ -117,8 +118,15 @@ class HotTables:
             self._pool.submit(self._load, key, files)
 
     def _load(self, key: _Key, files: Files) -> None:
+        try:
+            taken = sum(_taken(path) for path, *_ in key)
+        except (OSError, pa.ArrowException) as error:
+            log.warning("not kept in memory: %s: %s", files.uris[0], error)
+            return
+        if taken > self._most:
+            return
         self._made += 1
-        held = _Held(f"hot_{self._made}", sum(size for *_, size in key))
+        held = _Held(f"hot_{self._made}", taken)
         with self._lock:
             self._make_room(held.bytes)
         try:
@@ -182,6 +190,14 @@ def _make_codes(cursor: duckdb.DuckDBPyConnection, database: str, rows: str) -> 
         values = f"SELECT DISTINCT {quote(name)} FROM {rows} WHERE {quote(name)} IS NOT NULL"
         cursor.execute(f"CREATE TYPE {database}.main.{quote(code)} AS ENUM ({values})")
     return codes
+
+
+def _taken(path: str) -> int:
+    """About how many bytes the rows of a file take in memory."""
+    footer = pq.read_metadata(path.removeprefix("file://"))
+    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
+    chunks = (group.column(place) for group in groups for place in range(group.num_columns))
+    return sum(max(VALUE_BYTES * c.num_values, c.total_uncompressed_size) for c in chunks)
 
 
 def _key(files: Files) -> _Key | None:
