@@ -51,7 +51,7 @@ class Postgres:
         return ran.stdout.strip()
 
     def start(self) -> None:
-        with (self.home / "log").open("ab") as log:
+        with (self.home / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [self.bin / "postgres", "-D", self.home / "data", "-p", str(self.port), "-F",
                  "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],

@@ -50,11 +50,21 @@ def opened(
                 where=where,
                 fix=f"pip install adbc-driver-{driver}",
             ) from error
-        raise InputError(
-            f"the database failed: {said}",
-            where=where,
-            fix="check the address, the table or query, and that the database is up",
-        ) from error
+        raise _failed(said, where) from error
+    except _BrokenOffError as error:
+        raise _failed(clean(str(error)), where) from error
+
+
+class _BrokenOffError(Exception):
+    """The rows ended before their end."""
+
+
+def _failed(said: str, where: str) -> InputError:
+    return InputError(
+        f"the database failed: {said}",
+        where=where,
+        fix="check the address, the table or query, and that the database is up",
+    )
 
 
 @contextmanager
@@ -77,15 +87,15 @@ def stream(
                 )
         kept = [_field(f, types, ask, where) for f in reader.schema]
         schema = pa.schema(kept)
-        yield schema, (_batch(b, schema, ask, where) for b in _arriving(reader, where))
+        yield schema, (_batch(b, schema, ask, where) for b in _arriving(reader))
 
 
-def _arriving(reader: pa.RecordBatchReader, where: str) -> Iterator[pa.RecordBatch]:
+def _arriving(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     """The batches; what breaks off on the way is an error of the driver's, not of this machine's disk."""
     try:
         yield from reader
     except (OSError, pa.ArrowException) as error:
-        raise _manager(where).OperationalError(str(error)) from error
+        raise _BrokenOffError(str(error).strip().splitlines()[0]) from error
 
 
 def _field(field: pa.Field, types: Mapping[str, pa.DataType], ask: Ask, where: str) -> pa.Field:

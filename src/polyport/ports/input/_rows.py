@@ -6,7 +6,7 @@ import re
 import sqlite3
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,8 @@ class Source:
     connection: sa.Connection
     where: str
     clean: Callable[[str], str]
+    results: list[sa.CursorResult[Any]] = field(default_factory=list)
+    """What is being read; closed with it."""
 
 
 def check_query(text: str, where: str) -> str:
@@ -100,7 +102,12 @@ def opened(url: str, home: Path, where: str, clean: Callable[[str], str]) -> Ite
             if engine.dialect.name == "postgresql":
                 options["postgresql_readonly"] = True
                 _postgres.prepare(connection)
-            yield Source(connection.execution_options(**options), where, clean)
+            source = Source(connection.execution_options(**options), where, clean)
+            try:
+                yield source
+            finally:
+                for result in source.results:
+                    result.close()
     except (SQLAlchemyError, sqlite3.Error) as error:
         said = str(getattr(error, "orig", None) or error).strip().splitlines()
         unfit = isinstance(error, DataError)
@@ -185,6 +192,7 @@ def stream(
     as_text = {n for n, kind in types.items() if postgres and pa.types.is_string(kind)}
     statement = _statement(ask, list(declared), as_text) if ask.table else _query(ask)
     result = source.connection.execute(statement)
+    source.results.append(result)
     names = unique(result.keys())
     if postgres:
         told = zip(names, _postgres.described(result.cursor.description), strict=True)
@@ -366,4 +374,5 @@ _READ_BACK: dict[str, Callable[[str], Any]] = {
     "Decimal": Decimal,
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,
+    "UUID": UUID,
 }
