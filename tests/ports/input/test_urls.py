@@ -8,7 +8,6 @@ import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-import fsspec.registry
 import pytest
 from tests.s3 import KEY, SECRET, s3
 
@@ -139,7 +138,7 @@ def test_an_object_that_changes_between_list_and_read(port, keep, bucket, change
 
 def test_without_the_package_the_extra_is_named(make, rows, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(MissingExtraError) as caught:
         rows(make("files", path="s3://key:hush@bucket/a.csv"))
     assert caught.value.fix == "pip install 'polyport[s3]'"
