@@ -102,8 +102,13 @@ def postgres() -> Iterator[Postgres]:
 
 def _user() -> dict[str, object]:
     user = unprivileged()
-    given: dict[str, object] = {"cwd": "/", "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}}
-    return given if user is None else {**given, "user": user[0], "group": user[1], "extra_groups": []}
+    given: dict[str, object] = {
+        "cwd": "/",
+        "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+    }
+    return (
+        given if user is None else {**given, "user": user[0], "group": user[1], "extra_groups": []}
+    )
 
 
 def _free_port() -> int:

@@ -74,7 +74,7 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
             else:
                 self.given(bucket.objects[key])
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815
 
         def refused(self) -> str:
             found = _SIGNED.fullmatch(self.headers["Authorization"] or "")
@@ -103,9 +103,14 @@ def _handler(bucket: Bucket) -> type[BaseHTTPRequestHandler]:
                 if not any(k.startswith(folder) for folder in below)
             )
             text += "".join(
-                f"<CommonPrefixes><Prefix>{escape(p)}</Prefix></CommonPrefixes>" for p in sorted(below)
+                f"<CommonPrefixes><Prefix>{escape(p)}</Prefix></CommonPrefixes>"
+                for p in sorted(below)
             )
-            text += f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>" if more else ""
+            text += (
+                f"<NextContinuationToken>{escape(shown[-1])}</NextContinuationToken>"
+                if more
+                else ""
+            )
             self.answers(
                 200,
                 f"<ListBucketResult><Name>films</Name><KeyCount>{len(shown)}</KeyCount>"

@@ -293,7 +293,7 @@ class Product:
         return sum(Path(file).stat().st_size for file in files)
 
     def expire(self) -> Expired:
-        """Remove the snapshots that the product's retention does not keep; then raw data and refused rows likewise.
+        """Remove the snapshots that the product's retention does not keep; then raw data, refused rows and logs.
 
         Raises:
             StoreError: Something cannot be read or removed.
@@ -408,11 +408,13 @@ class Product:
         return settings, self.clock() - timedelta(days=days) if days else None
 
     def _tidy(self) -> None:
-        """Remove raw data and refused rows of runs that need not be kept."""
+        """Remove raw data, refused rows and logs of runs that need not be kept."""
         settings, before = self._retention()
         name = safe(self.spec.id)
         kept = retention.Kept(
-            RawStore(self.state / "raw" / name, clock=self.clock), self.state / "quarantine" / name
+            RawStore(self.state / "raw" / name, clock=self.clock),
+            self.state / "quarantine" / name,
+            self.state / "logs" / name,
         )
         limits = retention.Limits(settings.keep_runs, before)
         retention.tidy(kept, lambda: {s.run for s in self.history()}, limits)

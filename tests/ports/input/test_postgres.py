@@ -139,7 +139,7 @@ def test_kinds_that_python_has_not_come_as_postgresql_writes_them(port, way, row
     ["'infinity'::date", "'-infinity'::timestamp", "'infinity'::timestamptz", "'0044-03-15 BC'::date"],
 )  # fmt: skip
 def test_days_that_are_none(port, rows, value):
-    with pytest.raises(InputError, match="infinit|too small|too large") as caught:
+    with pytest.raises(InputError, match=r"infinit|too small|too large") as caught:
         rows(port(query=f"SELECT {value} AS day"))
     assert "text" in caught.value.fix.casefold()
     text = value.split("'")[1]
@@ -169,7 +169,11 @@ def test_not_a_number_where_a_number_was_declared(server, make, rows):
 
 def test_types_with_adbc(server, make, rows):
     pytest.importorskip("adbc_driver_postgresql")
-    given = {"adbc": "postgresql", "url": f"postgresql://{server.address}", "table": "Fi Nance.kinds"}
+    given = {
+        "adbc": "postgresql",
+        "url": f"postgresql://{server.address}",
+        "table": "Fi Nance.kinds",
+    }
     found = rows(make("database", **given, columns=["cost"], types={"cost": "DECIMAL(12,2)"}))
     assert found == [{"cost": Decimal("3.25")}, {"cost": None}]
     with pytest.raises(InputError, match="column huge: "):
@@ -180,7 +184,9 @@ def test_types_with_adbc(server, make, rows):
 
 
 def test_what_a_contract_expects(port, way, rows, contract):
-    good = contract(id="integer!", u="string", day="date", moment="timestamp", j="string", ints="array")
+    good = contract(
+        id="integer!", u="string", day="date", moment="timestamp", j="string", ints="array"
+    )
     assert len(rows(port(table="Fi Nance.kinds", contract=good))) == 2
     with pytest.raises(InputError, match=r"column `t` is required, and 1 of 2 rows"):
         rows(port(table="Fi Nance.kinds", contract=contract(t="string!")))
@@ -222,7 +228,9 @@ def test_incremental_parts_lose_no_digit(server, make, keep, rows):
     """A `numeric` without a scale has the digits of what came each time."""
     pytest.importorskip("psycopg")
     server.run("CREATE TABLE prices (id int, n numeric); INSERT INTO prices VALUES (1, 1.10)")
-    made = make("database", url=f"postgresql+psycopg://{server.address}", table="prices", incremental="id")
+    made = make(
+        "database", url=f"postgresql+psycopg://{server.address}", table="prices", incremental="id"
+    )
     first = made.fetch(keep, None)
     server.run("INSERT INTO prices VALUES (2, 1.23456)")
     found = rows(made, made.fetch(keep, first))
@@ -257,7 +265,10 @@ def test_a_build_with_a_wrong_password_leaves_it_nowhere(server, way, tmp_path, 
         product.build()
     assert "wr0ng-pass" not in told(caught.value)
     files = [p for p in (tmp_path / "p").rglob("*") if p.is_file()]
-    assert any(p.name.endswith(".errors.log") and b"password authentication" in p.read_bytes() for p in files)
+    assert any(
+        p.name.endswith(".errors.log") and b"password authentication" in p.read_bytes()
+        for p in files
+    )
     assert not [p for p in files if b"wr0ng-pass" in p.read_bytes()]
 
 
@@ -374,10 +385,16 @@ def test_memory_stays_flat(server, way, tmp_path):
     """300,000 rows are 200 MB of text; at most a batch of them is held at a time."""
     scheme = ASK[way][1]
     adbc = "postgresql" if way == "adbc" else ""
-    command = [sys.executable, "-c", MEASURE, tmp_path / "raw", adbc, scheme + server.address, "300000"]
+    command = [
+        sys.executable,
+        "-c",
+        MEASURE,
+        tmp_path / "raw",
+        adbc,
+        scheme + server.address,
+        "300000",
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     few, many = map(int, ran.stdout.split())
     assert many - few < 120
-
-

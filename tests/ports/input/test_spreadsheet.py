@@ -169,7 +169,13 @@ def test_formulas_that_nobody_calculated_are_told(make, home, keep):
     assert "9,000 formulas without a value read as empty (C2, C3, C4, C5, C6): open it" in note
     write(home / "b.xlsx", {"S": [["a", "b"], ["x", "y"]]})
     sheet = "xl/worksheets/sheet1.xml"
-    edit(home / "b.xlsx", sheet, lambda xml: xml.replace("</row></sheetData>", '<c r="C2" t="str"><f>""</f><v></v></c></row></sheetData>'))
+    edit(
+        home / "b.xlsx",
+        sheet,
+        lambda xml: xml.replace(
+            "</row></sheetData>", '<c r="C2" t="str"><f>""</f><v></v></c></row></sheetData>'
+        ),
+    )
     (note,) = make("spreadsheet", path="b.xlsx").fetch(keep, None).notes
     assert "formulas" not in note
 
@@ -187,7 +193,10 @@ def test_days_counted_from_1904(make, home, rows):
         book.close()
     found = rows(make("spreadsheet", path=["mac.xlsx", "pc.xlsx"]))
     assert [r["day"] for r in found] == [dt.date(1905, 3, 1), dt.date(2020, 3, 1)] * 2
-    assert [r["at"].isoformat() for r in found] == ["1905-12-31T23:59:59", "2020-12-31T23:59:59"] * 2
+    assert [r["at"].isoformat() for r in found] == [
+        "1905-12-31T23:59:59",
+        "2020-12-31T23:59:59",
+    ] * 2
 
 
 def test_error_cells_are_counted_over_chunks_of_the_sheet(make, home, rows, keep):

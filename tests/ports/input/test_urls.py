@@ -51,7 +51,9 @@ def bucket(running, monkeypatch):
 def port(bucket, make):
     def made(path="s3://films/2024/*.csv", **options):
         secrets = {"S": SECRET}
-        return make("files", path=path, options={"endpoint_url": bucket.url} | options, secrets=secrets)
+        return make(
+            "files", path=path, options={"endpoint_url": bucket.url} | options, secrets=secrets
+        )
 
     return made
 
@@ -69,7 +71,10 @@ def test_globs_over_objects(port, keep, rows, bucket):
     assert titles(rows(port(), received)) == ["Heat", "Ran"]
     assert titles(rows(port("s3://films/**/*.csv"))) == ["Dune", "Heat", "Ran"]
     assert titles(rows(port("s3://films/2024/a.csv"))) == ["Heat"]
-    assert titles(rows(port(["s3://films/2024/a.csv", "s3://films/2025/*/*.csv"]))) == ["Dune", "Heat"]
+    assert titles(rows(port(["s3://films/2024/a.csv", "s3://films/2025/*/*.csv"]))) == [
+        "Dune",
+        "Heat",
+    ]
 
 
 def test_lists_of_many_pages(port, keep, bucket):
@@ -165,7 +170,9 @@ def web(tmp_path):
                 return None
             return super().send_head()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    )
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

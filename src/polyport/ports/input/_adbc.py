@@ -112,7 +112,9 @@ def _field(field: pa.Field, types: Mapping[str, pa.DataType], ask: Ask, where: s
         return pa.field(field.name, types[field.name])
     if isinstance(kind, pa.UuidType):
         return pa.field(field.name, pa.string())
-    return pa.field(field.name, kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind)
+    return pa.field(
+        field.name, kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    )
 
 
 def _opaque(kind: pa.DataType) -> bool:

@@ -119,9 +119,7 @@ def _local(pattern: str, home: Path) -> list[Found]:
     return made
 
 
-def _remote(
-    pattern: str, home: Path, *, where: str, options: Mapping[str, Any]
-) -> list[Found]:
+def _remote(pattern: str, home: Path, *, where: str, options: Mapping[str, Any]) -> list[Found]:
     scheme = pattern.partition("://")[0]
     if scheme not in known_implementations and scheme not in fsspec.available_protocols():
         raise ConfigurationError(
