@@ -292,7 +292,7 @@ class Product:
         return sum(Path(file).stat().st_size for file in files)
 
     def expire(self) -> Expired:
-        """Remove the snapshots that the product's retention does not keep; then raw data and refused rows likewise.
+        """Remove the snapshots that the product's retention does not keep; then raw data, refused rows and logs.
 
         Raises:
             StoreError: Something cannot be read or removed.

@@ -13,6 +13,8 @@ from polyport.testing.output_port import ROWS
 
 BUILD = "polyport.pipeline.build"
 MOMENTS = {
+    "half of raw": ("polyport.pipeline.raw", "_settle", "before", 1),
+    "raw without its list": ("polyport.pipeline.raw", "RawStore.record", "before", 1),
     "raw": (BUILD, "receive", "after", 1),
     "transform": (BUILD, "run_steps", "after", 1),
     "check": (BUILD, "gate", "after", 1),
@@ -72,6 +74,28 @@ def test_a_killed_build_harms_nobody(served, polyport, die, moment):
     store = served.home / ".polyport/store"
     runs = {p.parent.name for p in store.rglob("*.parquet")}
     assert runs == {s["run"] for s in snapshots}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_build_killed_as_it_sets_rows_aside(served, polyport, forked, when):
+    served.write(
+        "cleanse/kept.sql", "SELECT *, CASE WHEN id = 1 THEN 'too old' END AS _refused FROM sheet"
+    )
+    served.edit("transform/films.sql", "FROM sheet", "FROM kept")
+    status, said = forked(
+        "command", "polyport.pipeline.cleanse", "_keep_refused", when, "build", served.home
+    )
+    assert status == -signal.SIGKILL, said
+    assert served.everything() == served.before
+    ended = polyport("build", served.home)
+    assert "Published snapshot 2" in ended.err
+    assert ids(served.client.get("/products/films/rest/v1/films")) == [2, 3, 4]
+    aside = list((served.home / ".polyport/quarantine").rglob("*.parquet"))
+    assert aside
+    (run,) = {p.parent.name for p in aside} & {
+        r["id"] for r in json.loads(polyport("history", served.home, "--runs", "--json").out)
+    }
+    assert run
 
 
 def test_a_killed_first_build_leaves_a_product_without_snapshots(tmp_path, polyport, die):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import signal
 import subprocess
 import sys
@@ -33,7 +34,8 @@ class Clock:
 
 
 def kept_at(folder):
-    return retention.Kept(RawStore(folder / "raw", clock=Clock()), folder / "quarantine")
+    raw = RawStore(folder / "raw", clock=Clock())
+    return retention.Kept(raw, folder / "quarantine", folder / "logs")
 
 
 def receive(kept, run, *contents):
@@ -75,6 +77,45 @@ def test_the_newest_of_the_others_stay_and_none_that_is_too_old(tmp_path):
     limits = retention.Limits(2, noted["r4"])
     assert retention.tidy(kept, lambda: {"r1"}, limits) == ("r3",)
     assert contents(kept) == ["r1", "r4"]
+
+
+def log(kept, run, at):
+    """The two logs of a run, last written at `at`."""
+    kept.logs.mkdir(parents=True, exist_ok=True)
+    for name in (f"{run}.log", f"{run}.errors.log"):
+        (kept.logs / name).write_text("{}\n")
+        os.utime(kept.logs / name, (at.timestamp(), at.timestamp()))
+
+
+def logged(kept):
+    return sorted(p.name for p in kept.logs.iterdir())
+
+
+def test_logs_stay_with_their_snapshots_and_so_do_the_newest_others(tmp_path, monkeypatch):
+    """Also those of runs that failed before they received anything."""
+    monkeypatch.setattr(retention, "LOGS", 2)
+    kept = kept_at(tmp_path)
+    receive(kept, "r0", "a")
+    for day in range(6):
+        log(kept, f"r{day}", START + dt.timedelta(days=day))
+    retention.tidy(kept, lambda: {"r0"}, retention.Limits(0))
+    assert logged(kept) == sorted(
+        f"r{n}{end}" for n in (0, 4, 5) for end in (".log", ".errors.log")
+    )
+    retention.tidy(kept, lambda: {"r0"}, retention.Limits(0, START + dt.timedelta(days=5)))
+    assert logged(kept) == ["r0.errors.log", "r0.log", "r5.errors.log", "r5.log"]
+
+
+def test_no_log_goes_while_a_build_is_going_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(retention, "LOGS", 0)
+    kept = kept_at(tmp_path)
+    receive(kept, "r1", "a")
+    log(kept, "r1", START)
+    with retention.in_use(kept.raw.folder):
+        retention.tidy(kept, set, retention.Limits(0))
+    assert logged(kept) == ["r1.errors.log", "r1.log"]
+    retention.tidy(kept, set, retention.Limits(0))
+    assert logged(kept) == []
 
 
 def test_where_incremental_ports_go_on_stays(tmp_path):

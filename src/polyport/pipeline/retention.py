@@ -1,4 +1,4 @@
-"""How long raw data and refused rows are kept: as long as a snapshot that came from them, and those of a few runs more.
+"""How long raw data, refused rows and logs are kept: as long as a snapshot that came from them, and a few runs more.
 
 A run's list goes first, then the raw files that no list names any more, then what the run set aside. A cleanup that is
 cut off leaves files that no run stands on; the next one takes them.
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from polyport.pipeline.raw import RawStore
 
 _LOCK = "lock"
+LOGS = 100
+"""Of how many runs whose raw data need not be kept logs stay at least: they are small, and tell why it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Kept:
     raw: RawStore
     quarantine: Path
     """Has a folder for each run that set rows aside."""
+    logs: Path
+    """Has the two logs of each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def tidy(kept: Kept, needed: Callable[[], Collection[str]], limits: Limits) -> t
         staying = _staying(kept.raw, frozenset(needed()), limits)
         gone = kept.raw.remove(staying)
         _clear(kept.quarantine, {safe(run) for run in staying})
+        _clear_logs(kept.logs, {safe(run) for run in staying}, limits)
     return gone
 
 
@@ -98,6 +103,25 @@ def _clear(quarantine: Path, staying: Collection[str]) -> None:
         for folder in quarantine.iterdir() if quarantine.is_dir() else ():
             if folder.name not in staying:
                 shutil.rmtree(folder)
+
+
+def _clear_logs(logs: Path, staying: Collection[str], limits: Limits) -> None:
+    """Remove the logs of runs that are neither `staying` nor among the newest others."""
+    with writing(logs):
+        found = {path: path.stat().st_mtime for path in logs.glob("*.log")} if logs.is_dir() else {}
+        written: dict[str, float] = {}
+        for path, at in found.items():
+            written[_run_of(path)] = max(at, written.get(_run_of(path), 0.0))
+        since = limits.since.timestamp() if limits.since else 0.0
+        others = sorted(written.keys() - {*staying}, key=lambda run: (written[run], run))[::-1]
+        young = [run for run in others[: max(limits.runs, LOGS)] if written[run] >= since]
+        for path in found:
+            if _run_of(path) not in {*staying, *young}:
+                path.unlink(missing_ok=True)
+
+
+def _run_of(path: Path) -> str:
+    return path.name.removesuffix(".log").removesuffix(".errors")
 
 
 @contextmanager

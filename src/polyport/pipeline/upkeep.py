@@ -1,4 +1,4 @@
-"""Upkeep: what a product's settings do not keep any longer goes: snapshots, then raw data and refused rows."""
+"""Upkeep: what a product's settings do not keep any longer goes: snapshots, then raw data, refused rows and logs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def expire(kept: Kept) -> Expired:
 
 
 def tidy(kept: Kept) -> None:
-    """Remove raw data and refused rows of runs that need not be kept.
+    """Remove raw data, refused rows and logs of runs that need not be kept.
 
     Raises:
         StoreError: Something cannot be read or removed.
@@ -56,7 +56,7 @@ def tidy(kept: Kept) -> None:
     name = safe(kept.spec.id)
     raw = RawStore(kept.state / "raw" / name, clock=kept.clock)
     retention.tidy(
-        retention.Kept(raw, kept.state / "quarantine" / name),
+        retention.Kept(raw, kept.state / "quarantine" / name, kept.state / "logs" / name),
         lambda: {snapshot.run for snapshot in kept.store.history(kept.spec.id)},
         retention.Limits(settings.keep_runs, before),
     )

@@ -233,7 +233,7 @@ def test_rows_come_in_batches(films, port, keep, monkeypatch):
         ({"table": "films", "url": "sqlite:///film.db"}, InputError, "'film.db'", "did you mean `films.db`"),
         ({"table": "films", "url": "postgre://h/d"}, ConfigurationError, "'postgre'", "`postgresql`"),
         ({"table": "films", "tabel": "x"}, ConfigurationError, "tabel", "`table`"),
-        ({"table": "films", "adbc": "sqlite", "types": {"a": "DATE"}}, ConfigurationError, "types", "query"),
+        ({"table": "mian.films"}, InputError, "no schema 'mian'", "did you mean `main`"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read(films, port, rows, given, error, message, fix):
@@ -300,7 +300,7 @@ def test_what_a_contract_expects(films, port, rows, contract):
 
 
 class TestAdbc:
-    """With a double of the driver manager: a real driver is not among the tests' dependencies."""
+    """With a double of the driver manager; with a real one in `test_postgres`."""
 
     @pytest.fixture
     def manager(self, monkeypatch):

@@ -334,6 +334,7 @@ class TestTroubles:
                 r"page 2 of http.* is not JSON \(text/html\): '<html> <p>Welcome'",
             ),
             (b'[{"id": 1}, {"id', "JSON that is cut off or broken"),
+            ('[{"t": "Amélie"}]'.encode("latin-1"), "page 2 of .* is JSON that is not in UTF-8"),
             (b"", "not JSON .*an empty body"),
             (b"\xff\xfe\x00", "not JSON"),
             (b"[" * 200_000, "cut off or broken"),

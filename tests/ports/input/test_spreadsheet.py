@@ -157,6 +157,48 @@ def test_cached_values_of_formulas_and_error_cells(make, home, rows, keep):
     assert "2 error cells read as empty (C3, C4)" in received.notes[0]
 
 
+def test_formulas_that_nobody_calculated_are_told(make, home, keep):
+    """As openpyxl and other programs write them; an empty text that was calculated is one."""
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    book = openpyxl.Workbook()
+    for row in (["Film", "Cost", "Double"], *(["x", n, f"=B{n}*2"] for n in range(2, 9_002))):
+        book.active.append(row)
+    book.save(home / "a.xlsm")
+    book.close()
+    (note,) = make("spreadsheet", path="a.xlsm").fetch(keep, None).notes
+    assert "9,000 formulas without a value read as empty (C2, C3, C4, C5, C6): open it" in note
+    write(home / "b.xlsx", {"S": [["a", "b"], ["x", "y"]]})
+    sheet = "xl/worksheets/sheet1.xml"
+    edit(
+        home / "b.xlsx",
+        sheet,
+        lambda xml: xml.replace(
+            "</row></sheetData>", '<c r="C2" t="str"><f>""</f><v></v></c></row></sheetData>'
+        ),
+    )
+    (note,) = make("spreadsheet", path="b.xlsx").fetch(keep, None).notes
+    assert "formulas" not in note
+
+
+def test_days_counted_from_1904(make, home, rows):
+    """As workbooks of old Macs count them; and the first days of 1900, which has no 29 February."""
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    for name, epoch in {"mac": dt.datetime(1904, 1, 1), "pc": dt.datetime(1899, 12, 30)}.items():
+        book = openpyxl.Workbook()
+        book.epoch = epoch
+        book.active.append(["Film", "Day", "At"])
+        for year in (1905, 2020):
+            book.active.append(["x", dt.date(year, 3, 1), dt.datetime(year, 12, 31, 23, 59, 59)])
+        book.save(home / f"{name}.xlsx")
+        book.close()
+    found = rows(make("spreadsheet", path=["mac.xlsx", "pc.xlsx"]))
+    assert [r["day"] for r in found] == [dt.date(1905, 3, 1), dt.date(2020, 3, 1)] * 2
+    assert [r["at"].isoformat() for r in found] == [
+        "1905-12-31T23:59:59",
+        "2020-12-31T23:59:59",
+    ] * 2
+
+
 def test_error_cells_are_counted_over_chunks_of_the_sheet(make, home, rows, keep):
     cells = [["a", "b"], *([f"text number {i} " * 4, "#N/A"] for i in range(20_000))]
     write(home / "a.xlsx", {"S": cells})

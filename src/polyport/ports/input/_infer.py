@@ -62,14 +62,14 @@ class Shape:
         if kinds == {"list"} and self.item is not None:
             return pa.list_(self.item.type())
         if "decimal" in kinds and kinds <= {"decimal", "int", "big"}:
-            return pa.decimal128(_DIGITS, self.scale)
+            return pa.decimal128(MOST_DIGITS, self.scale)
         for allowed, found in _TYPES:
             if kinds and kinds <= allowed:
                 return found
         return pa.string()
 
 
-_DIGITS = 38
+MOST_DIGITS = 38
 _TYPES: list[tuple[set[str], pa.DataType]] = [
     ({"bool"}, pa.bool_()),
     ({"int", "big"}, pa.int64()),
@@ -98,6 +98,8 @@ def _kind(value: Any, *, dates: bool) -> str:
         return "big" if -_INT64 <= value < _INT64 else "huge"
     if found == "timestamp" and value.tzinfo:
         return "moment"
+    if found == "decimal" and not value.is_finite():
+        return "text"
     return found
 
 
@@ -187,6 +189,8 @@ _NATIVE: list[tuple[Callable[[pa.DataType], bool], set[type]]] = [
     (pa.types.is_binary, {bytes, _NONE}),
     (pa.types.is_date, {date, _NONE}),
     (pa.types.is_time, {time, _NONE}),
+    (pa.types.is_decimal, {Decimal, _NONE}),
+    (pa.types.is_timestamp, {datetime, _NONE}),
 ]
 
 
@@ -326,7 +330,7 @@ def sql_type(text: str, where: str) -> pa.DataType:
     """
     name = text.strip().upper()
     found = re.fullmatch(r"(?:DECIMAL|NUMERIC)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", name)
-    if found and int(found[1]) <= _DIGITS:
+    if found and int(found[1]) <= MOST_DIGITS:
         return pa.decimal128(int(found[1]), int(found[2] or 0))
     if name not in _SQL:
         raise ConfigurationError(

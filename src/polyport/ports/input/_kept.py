@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from polyport.errors import StoreError
-from polyport.model import Files, Query, Relation
+from polyport.model import Files, Relation
 from polyport.ports.input import _documents, _expect
 from polyport.ports.input._source import CHUNK
+from polyport.ports.input._union import union
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -78,8 +79,4 @@ def relation(
         _expect.check(wanted, _documents.parquet_arrived(kept.path, kept.name), port)
         groups.setdefault(columns, []).append(str(kept.path))
     parts = [Relation(Files(tuple(paths))) for paths in groups.values()]
-    if len(parts) == 1:
-        return parts[0]
-    names = {f"part_{i}": part for i, part in enumerate(parts)}
-    sql = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM {name}" for name in names)
-    return Relation(Query(sql, names))
+    return union(parts, [pq.read_schema(paths[0]) for paths in groups.values()])

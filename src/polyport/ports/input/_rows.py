@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,20 +16,27 @@ from uuid import UUID
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import types as sat
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from polyport.errors import ConfigurationError, InputError, MissingExtraError
-from polyport.ports.input import _source
+from polyport.ports.input import _postgres, _source
 from polyport.ports.input._expect import kind_name
-from polyport.ports.input._infer import BATCH_ROWS, Shape, column, person_text, unique
+from polyport.ports.input._infer import BATCH_ROWS, MOST_DIGITS, Shape, column, person_text, unique
 from polyport.ports.input._settings import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-_DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "oracledb": "oracledb"}
+TYPED_ROWS = 16_384
+"""Rows at a time where nothing must be found out from them."""
+_DRIVERS = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "'psycopg[binary]', and write postgresql+psycopg:// (or pip install psycopg2-binary)",
+    "MySQLdb": "mysqlclient",
+}
+_AS_TEXT = "read the column as text: `types: {column: VARCHAR}` with `table`, a cast in a `query`"
 _READS = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|values|from|table)\b", re.IGNORECASE | re.DOTALL
 )
@@ -58,6 +66,8 @@ class Source:
     connection: sa.Connection
     where: str
     clean: Callable[[str], str]
+    results: list[sa.CursorResult[Any]] = field(default_factory=list)
+    """What is being read; closed with it."""
 
 
 def check_query(text: str, where: str) -> str:
@@ -88,16 +98,25 @@ def opened(url: str, home: Path, where: str, clean: Callable[[str], str]) -> Ite
     engine = _engine(url, home, where)
     try:
         with engine.connect() as connection:
-            options: dict[str, Any] = {"stream_results": True, "yield_per": BATCH_ROWS}
+            options: dict[str, Any] = {"stream_results": True, "yield_per": TYPED_ROWS}
             if engine.dialect.name == "postgresql":
                 options["postgresql_readonly"] = True
-            yield Source(connection.execution_options(**options), where, clean)
+                _postgres.prepare(connection)
+            source = Source(connection.execution_options(**options), where, clean)
+            try:
+                yield source
+            finally:
+                for result in source.results:
+                    result.close()
     except (SQLAlchemyError, sqlite3.Error) as error:
         said = str(getattr(error, "orig", None) or error).strip().splitlines()
+        unfit = isinstance(error, DataError)
         raise InputError(
             f"the database {safe_address(url)} failed: {clean(said[0] if said else type(error).__name__)}",
             where=where,
-            fix="check the address, the table or query, and that the database is up",
+            fix=_AS_TEXT
+            if unfit
+            else "check the address, the table or query, and that the database is up",
         ) from error
     finally:
         engine.dispose()
@@ -136,8 +155,8 @@ def _engine(url: str, home: Path, where: str) -> sa.Engine:
             where=where,
             fix=suggest(parsed.drivername, known),
         ) from error
-    except ModuleNotFoundError as error:
-        package = _DRIVERS.get(str(error.name), str(error.name))
+    except ImportError as error:
+        package = _DRIVERS.get(str(error.name or parsed.get_driver_name()), str(error.name))
         raise MissingExtraError(
             f"{parsed.drivername} needs a driver that is not installed",
             where=where,
@@ -169,16 +188,22 @@ def stream(
         InputError: No such table or column, or a value that does not fit its column's type.
     """
     declared = _declared(source, ask) if ask.table else {}
-    statement = _statement(ask, list(declared)) if ask.table else _query(ask)
+    postgres = source.connection.dialect.name == "postgresql"
+    as_text = {n for n, kind in types.items() if postgres and pa.types.is_string(kind)}
+    statement = _statement(ask, list(declared), as_text) if ask.table else _query(ask)
     result = source.connection.execute(statement)
+    source.results.append(result)
     names = unique(result.keys())
+    if postgres:
+        told = zip(names, _postgres.described(result.cursor.description), strict=True)
+        declared = declared | dict(told)
     _lost(ask.incremental, names, source, ask)
     for name in types:
         _lost(name, names, source, ask)
-    parts = result.partitions(BATCH_ROWS)
+    known = dict(declared) | dict(types)
+    parts = result.partitions(TYPED_ROWS if all(map(known.get, names)) else BATCH_ROWS)
     first = [list(values) for values in zip(*next(parts, []), strict=True)]
     first = first or [[] for _ in names]
-    known = dict(declared) | dict(types)
     schema = pa.schema([(n, _kind(known.get(n), v)) for n, v in zip(names, first, strict=True)])
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -204,7 +229,7 @@ def _batch(
     arrays = []
     for part, values in zip(schema, columns, strict=True):
         try:
-            arrays.append(column([_plain(v) for v in values], part.type))
+            arrays.append(column(_plain_all(values), part.type))
         except ValueError as error:
             index, value = error.args
             raise InputError(
@@ -216,6 +241,11 @@ def _batch(
     return pa.record_batch(arrays, schema)
 
 
+def _plain_all(values: list[Any]) -> list[Any]:
+    odd = not {memoryview, UUID}.isdisjoint(map(type, values))
+    return [_plain(v) for v in values] if odd else values
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, memoryview):
         return bytes(value)
@@ -223,18 +253,20 @@ def _plain(value: Any) -> Any:
 
 
 def _kind(declared: pa.DataType | None, values: list[Any]) -> pa.DataType:
-    if declared is not None:
+    if declared is not None and not pa.types.is_list(declared):
         return declared
     shape = Shape()
     for value in values:
         shape.add(_plain(value))
-    return shape.type()
+    nested = shape.item is not None and shape.item.item is not None
+    return shape.type() if declared is None or nested else declared
 
 
-def _statement(ask: Ask, names: Sequence[str]) -> sa.Select[Any]:
+def _statement(ask: Ask, names: Sequence[str], as_text: Collection[str]) -> sa.Select[Any]:
     schema, _, name = ask.table.rpartition(".")
-    shown: list[sa.ColumnClause[Any]] = [sa.column(n) for n in names]
-    chosen = sa.select(*shown).select_from(sa.table(name, *shown, schema=schema or None))
+    held: list[sa.ColumnClause[Any]] = [sa.column(n) for n in names]
+    shown = [sa.cast(c, sa.Text).label(c.name) if c.name in as_text else c for c in held]
+    chosen = sa.select(*shown).select_from(sa.table(name, *held, schema=schema or None))
     if not ask.incremental:
         return chosen
     grows: sa.ColumnClause[Any] = sa.column(ask.incremental)
@@ -265,6 +297,12 @@ def _declared(source: Source, ask: Ask) -> dict[str, pa.DataType | None]:
     """The table's columns (those asked for), with the types that their declarations mean."""
     schema, _, name = ask.table.rpartition(".")
     inspector = sa.inspect(source.connection)
+    if schema and schema not in (schemas := inspector.get_schema_names()):
+        raise InputError(
+            f"the database has no schema {schema!r}",
+            where=source.where,
+            fix=suggest(schema, schemas),
+        )
     if not inspector.has_table(name, schema or None):
         names = [
             *inspector.get_table_names(schema or None),
@@ -273,7 +311,10 @@ def _declared(source: Source, ask: Ask) -> dict[str, pa.DataType | None]:
         raise InputError(
             f"the database has no table {ask.table!r}", where=source.where, fix=suggest(name, names)
         )
-    found = {c["name"]: _arrow(c["type"]) for c in inspector.get_columns(name, schema or None)}
+    with warnings.catch_warnings():  # a type that SQLAlchemy does not know is as its values say
+        warnings.simplefilter("ignore", sa.exc.SAWarning)
+        columns = inspector.get_columns(name, schema or None)
+    found = {c["name"]: _arrow(c["type"]) for c in columns}
     for asked in (*ask.columns, ask.incremental):
         _lost(asked, list(found), source, ask)
     if not ask.columns:
@@ -292,14 +333,13 @@ def _lost(name: str, names: Sequence[str], source: Source, ask: Ask) -> None:
 def _arrow(kind: sat.TypeEngine[Any]) -> pa.DataType | None:
     """What a declared type means; None where its values must say it."""
     if isinstance(kind, sat.Numeric) and not isinstance(kind, sat.Float):
-        whole = kind.precision is not None and kind.precision <= _DIGITS
+        whole = kind.precision is not None and kind.precision <= MOST_DIGITS
         return pa.decimal128(kind.precision, kind.scale or 0) if whole else None
     if isinstance(kind, sat.DateTime):
         return pa.timestamp("us", "UTC" if kind.timezone else None)
     return next((arrow for known, arrow in _ARROW if isinstance(kind, known)), None)
 
 
-_DIGITS = 38
 _ARROW: list[tuple[type[sat.TypeEngine[Any]], pa.DataType]] = [
     (sat.Boolean, pa.bool_()),
     (sat.Integer, pa.int64()),
@@ -334,4 +374,5 @@ _READ_BACK: dict[str, Callable[[str], Any]] = {
     "Decimal": Decimal,
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,
+    "UUID": UUID,
 }

@@ -23,6 +23,7 @@ _TOTAL_ONLY = re.compile(r"(grand\s+|sub[\s-]?)?(totals?|sums?)\s*:?", re.IGNORE
 _BELOW = 20
 """Rows below a possible header that say how wide the table is."""
 _EXACT = 2**53
+_NAMED = 5
 
 Cell = Any
 Row = list[Cell]
@@ -41,6 +42,34 @@ class Layout:
     columns: Mapping[str, str] = field(default_factory=dict)
     totals: tuple[str, ...] | None = None
     where: str = ""
+
+
+@dataclass(slots=True)
+class Counted:
+    """How many cells of a kind there are, and the first of them."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, reference: str) -> None:
+        """One more, at `reference` (`C3`; empty: not known)."""
+        self.count += 1
+        if reference and len(self.first) < _NAMED:
+            self.first.append(reference)
+
+    @property
+    def at(self) -> str:
+        """` (C3, C4)`; empty where it is not known."""
+        return f" ({', '.join(self.first)})" if self.first else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Cells that are read as empty, and are not."""
+
+    errors: Counted = field(default_factory=Counted)
+    uncalculated: Counted = field(default_factory=Counted)
+    """Formulas that were written by a program which does not calculate."""
 
 
 @dataclass(slots=True)
@@ -89,8 +118,8 @@ class Sheet:
             yield index + 1, cells, dropped
 
 
-def lay_out(source: Any, file: str, layout: Layout, errors: tuple[int, tuple[str, ...]]) -> Sheet:
-    """The sheet `source` (a calamine sheet), laid out. `errors`: its error cells, counted.
+def lay_out(source: Any, file: str, layout: Layout, odd: Odd) -> Sheet:
+    """The sheet `source` (a calamine sheet), laid out. `odd`: its cells that are not as empty as they seem.
 
     Raises:
         InputError: It is empty, no header can be found, or `columns` names one that is not there.
@@ -111,7 +140,7 @@ def lay_out(source: Any, file: str, layout: Layout, errors: tuple[int, tuple[str
             filled[top] = (*filled.get(top, ()), (left - source.start[1], bottom))
     size = source.height * source.width
     made = Sheet(source, file, source.name, header, columns, at, layout.totals, filled, size)
-    made.note = _note(made, errors)
+    made.note = _note(made, odd)
     return made
 
 
@@ -242,7 +271,7 @@ def _value(cell: Cell) -> Cell:
     return cell
 
 
-def _note(sheet: Sheet, errors: tuple[int, tuple[str, ...]]) -> str:
+def _note(sheet: Sheet, odd: Odd) -> str:
     counts: Counter[str] = Counter()
     dropped: list[str] = []
     texts = 0
@@ -257,7 +286,11 @@ def _note(sheet: Sheet, errors: tuple[int, tuple[str, ...]]) -> str:
         parts.append(f"{len(dropped)} totals {word} skipped (row {listed(dropped, 5)})")
     if counts["blank"]:
         parts.append(f"{counts['blank']:,} blank rows skipped")
-    if errors[0] + texts:
-        at = f" ({listed(errors[1], 5)})" if errors[1] else ""
-        parts.append(f"{errors[0] + texts:,} error cells read as empty{at}")
+    if odd.errors.count + texts:
+        parts.append(f"{odd.errors.count + texts:,} error cells read as empty{odd.errors.at}")
+    if odd.uncalculated.count:
+        parts.append(
+            f"{odd.uncalculated.count:,} formulas without a value read as empty{odd.uncalculated.at}: "
+            "open it in a spreadsheet program and save it"
+        )
     return ", ".join(parts)

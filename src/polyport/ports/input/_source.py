@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from polyport.ports.input import RawObject
 
 CHUNK = 1 << 20
+_PACKAGES = {
+    "s3": "pip install 'polyport[s3]'", "s3a": "pip install 'polyport[s3]'",
+    "gs": "pip install gcsfs", "gcs": "pip install gcsfs", "abfs": "pip install adlfs",
+    "abfss": "pip install adlfs", "az": "pip install adlfs", "sftp": "pip install paramiko",
+    "ssh": "pip install paramiko", "http": "pip install aiohttp requests",
+    "https": "pip install aiohttp requests",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ def find(
     for pattern in patterns:
         remote = "://" in pattern and not pattern.startswith("file://")
         matched = (
-            _remote(pattern, where=where, options=options)
+            _remote(pattern, home, where=where, options=options)
             if remote
             else _local(pattern.removeprefix("file://"), home)
         )
@@ -70,7 +77,11 @@ def find(
 def nothing(pattern: str, home: Path, *, where: str) -> InputError:
     """The error for a pattern that matches nothing."""
     if "://" in pattern and not pattern.startswith("file://"):
-        return InputError(f"nothing matches {safe_url(pattern)!r}", where=where)
+        return InputError(
+            f"nothing matches {safe_url(pattern)!r}",
+            where=where,
+            fix="look for the address in the source, its bucket first; a folder is written `folder/*`",
+        )
     asked = Path(home, pattern.removeprefix("file://"))
     if asked.is_dir():
         return InputError(
@@ -108,7 +119,7 @@ def _local(pattern: str, home: Path) -> list[Found]:
     return made
 
 
-def _remote(pattern: str, *, where: str, options: Mapping[str, Any]) -> list[Found]:
+def _remote(pattern: str, home: Path, *, where: str, options: Mapping[str, Any]) -> list[Found]:
     scheme = pattern.partition("://")[0]
     if scheme not in known_implementations and scheme not in fsspec.available_protocols():
         raise ConfigurationError(
@@ -117,18 +128,47 @@ def _remote(pattern: str, *, where: str, options: Mapping[str, Any]) -> list[Fou
             fix=suggest(scheme, ["file", "memory", "s3", "gs", "abfs", "sftp", "https"]),
         )
     try:
-        system, path = fsspec.url_to_fs(pattern, **options)
+        with reading(safe_url(pattern), where):
+            system, path = fsspec.url_to_fs(_at_home(pattern, home), **options)
     except ImportError as error:
         hint = known_implementations.get(scheme, {}).get("err", str(error))
         raise MissingExtraError(
-            f"{scheme}:// needs a package that is not installed", where=where, fix=str(hint)
+            f"{scheme}:// needs a package that is not installed",
+            where=where,
+            fix=_PACKAGES.get(scheme, str(hint)),
         ) from error
     with reading(safe_url(pattern), where):
-        paths = sorted(system.glob(path)) if glob.has_magic(path) else [path]
-        paths = [p for p in paths if system.isfile(p)]
+        system.invalidate_cache()  # it remembers what it listed, for as long as the process lives
+        asked = path.partition("?")[0] if scheme in ("http", "https") else path
+        paths = sorted(system.glob(path)) if glob.has_magic(asked) else [path]
+        paths = [p for p in paths if _is_file(system, p)]
+    inside = safe_url("::".join(["", *pattern.split("::")[1:]]))
+    origins = [safe_url(system.unstrip_protocol(p)) for p in paths]
     return [
-        Found(PurePosixPath(p).name, safe_url(system.unstrip_protocol(p)), p, system) for p in paths
+        Found(PurePosixPath(origin).name, origin + inside, p, system)
+        for p, origin in zip(paths, origins, strict=True)
     ]
+
+
+def _at_home(pattern: str, home: Path) -> str:
+    """A chain such as `zip://*.csv::inputs/films.zip`, its file where the product is."""
+    first, mark, last = pattern.rpartition("::")
+    return f"{first}::{home / last}" if mark and "://" not in last else pattern
+
+
+def _is_file(system: Any, path: str) -> bool:
+    """Unlike `isfile`, which takes a refusal, or a host that is down, for nothing."""
+    try:
+        return bool(system.info(path)["type"] == "file")
+    except FileNotFoundError as error:
+        cause = error.__cause__
+        down = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+        if down or getattr(cause, "status", 0) not in (0, *_GONE):
+            raise cause or error from None
+        return False
+
+
+_GONE = (404, 410)
 
 
 @contextmanager
@@ -136,9 +176,18 @@ def reading(origin: str, where: str) -> Iterator[None]:
     """Turns what a file system raises into an InputError that names the file."""
     try:
         yield
-    except OSError as error:
-        said = error.strerror or type(error).__name__
-        raise InputError(f"{origin} cannot be read: {said}", where=where) from error
+    except ImportError:
+        raise
+    except Exception as error:  # each package of a file system has errors of its own
+        said = getattr(error, "strerror", "") or str(error).strip() or type(error).__name__
+        raise InputError(
+            f"{origin} cannot be read: {_without_secrets(said.splitlines()[0])}", where=where
+        ) from error
+
+
+def _without_secrets(said: str) -> str:
+    """A message without the parts of addresses that may be secret."""
+    return re.sub(r"(://)[^/\s@]*@|[?][^\s'\"]+", r"\1", said)
 
 
 def content(found: Found, where: str) -> Path | Iterator[bytes]:
@@ -166,7 +215,11 @@ def reading_chunks(found: Found, where: str) -> Iterator[bytes]:
 
 
 def safe_url(url: str) -> str:
-    """`url` without user, password, query and fragment."""
+    """`url`, or each of a chain of them, without user, password, query and fragment."""
+    return "::".join(map(_safe, url.split("::")))
+
+
+def _safe(url: str) -> str:
     scheme, mark, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     cut = re.split(r"[?#]", path)[0]

@@ -12,7 +12,7 @@ import python_calamine as calamine
 
 from polyport.errors import ConfigurationError, InputError
 from polyport.ports.input._settings import listed, suggest
-from polyport.ports.input._sheet import Layout, Sheet, lay_out
+from polyport.ports.input._sheet import Layout, Odd, Sheet, lay_out
 from polyport.ports.input._source import CHUNK
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _ERROR_CELL = re.compile(rb'<c\s[^>]*?\bt="e"[^>]*>')
+_NO_VALUE = re.compile(
+    rb'<c\s(?![^>]*\bt="str")[^>]*>(?:<f\b[^>]*/>|<f\b[^>]*>[^<]*</f>)(?:<v\s*/>|<v>\s*</v>)?</c>'
+)
+"""A formula that nobody has calculated yet. One whose value is the empty text has t="str"."""
 _REFERENCE = re.compile(rb'\br="([A-Z]+[0-9]+)"')
-_KEPT = 5
 
 
 def sheets(path: Path, label: str, layout: Layout) -> Iterator[Sheet]:
@@ -37,13 +40,13 @@ def sheets(path: Path, label: str, layout: Layout) -> Iterator[Sheet]:
         names = book.sheet_names
         if not names:
             raise InputError(f"{label} has no sheets", where=layout.where)
-        errors = _ErrorCells(path)
+        odd = _OddCells(path)
         for name in _chosen(names, label, layout):
             try:
                 sheet = book.get_sheet_by_name(name)
             except calamine.CalamineError as error:
                 raise _damaged(f"{label}, sheet {name}", error, layout.where) from error
-            yield lay_out(sheet, label, layout, errors.of(name))
+            yield lay_out(sheet, label, layout, odd.of(name))
 
 
 def _open(path: Path, label: str, where: str) -> calamine.CalamineWorkbook:
@@ -121,35 +124,40 @@ def _near(asked: str, names: list[str]) -> str:
     )
 
 
-class _ErrorCells:
-    """Where an .xlsx has error values (#N/A, #REF!), which calamine gives as empty cells.
+class _OddCells:
+    """Where an .xlsx has cells that calamine gives as empty and that are not.
 
-    For .xls, .xlsb and .ods nothing is known: error cells are null there without being counted.
+    For .xls, .xlsb and .ods nothing is known: such cells are null there without being counted.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.parts = _sheet_parts(path) if zipfile.is_zipfile(path) else {}
 
-    def of(self, name: str) -> tuple[int, tuple[str, ...]]:
-        """How many there are in a sheet, and the first of them."""
+    def of(self, name: str) -> Odd:
+        """Those of a sheet."""
+        found = Odd()
         part = self.parts.get(name)
         if part is None:
-            return 0, ()
-        count, held = 0, b""
-        first: list[str] = []
+            return found
+        held = b""
         with zipfile.ZipFile(self.path) as archive, archive.open(part) as stream:
             while chunk := stream.read(CHUNK):
                 text = held + chunk
-                cut = text.rfind(b"<c ") if text.rfind(b">") < text.rfind(b"<") else len(text)
+                cut = text.rfind(b"<c ")
                 cut = cut if cut >= 0 else len(text)
                 held = text[cut:]
-                for match in _ERROR_CELL.finditer(text, 0, cut):
-                    count += 1
-                    reference = _REFERENCE.search(match[0])
-                    if reference and len(first) < _KEPT:
-                        first.append(reference[1].decode())
-        return count, tuple(first)
+                _count(text[:cut], found)
+        _count(held, found)
+        return found
+
+
+def _count(text: bytes, found: Odd) -> None:
+    """Add the odd cells in a piece of a sheet that ends between cells."""
+    for pattern, counted in ((_ERROR_CELL, found.errors), (_NO_VALUE, found.uncalculated)):
+        for match in pattern.finditer(text):
+            reference = _REFERENCE.search(match[0])
+            counted.add(reference[1].decode() if reference else "")
 
 
 def _sheet_parts(path: Path) -> dict[str, str]:

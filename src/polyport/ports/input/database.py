@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from polyport.errors import ConfigurationError, InputError
+from polyport.errors import ConfigurationError
 from polyport.ports.input import _adbc, _expect, _kept, _rows, _source
 from polyport.ports.input._infer import sql_type
-from polyport.ports.input._settings import settings, suggest, where_of
+from polyport.ports.input._settings import settings, where_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,12 +38,6 @@ class DatabaseInput:
         self.types = {
             str(k): sql_type(str(v), self.where) for k, v in given.mapping("types").items()
         }
-        if self.driver and self.types:
-            raise ConfigurationError(
-                "types cannot be given with adbc, which brings its own",
-                where=self.where,
-                fix="cast in `query`",
-            )
         self.wanted = _expect.expected(context)
 
     def fetch(self, keep: Keep, previous: Received | None) -> Received:
@@ -103,27 +97,12 @@ class DatabaseInput:
                 _adbc.opened(
                     self.driver, self.url, options, where=self.where, clean=self._clean
                 ) as cursor,
-                _adbc.reader(cursor, ask) as reader,
+                _adbc.stream(cursor, ask, self.types, self.where) as (schema, batches),
             ):
-                yield reader.schema, self._reaching(reader, ask, reached)
+                yield schema, _reaching(batches, ask, reached)
             return
         with _rows.opened(self.url, self.context.home, self.where, self._clean) as source:
             yield _rows.stream(source, ask, self.types, reached)
-
-    def _reaching(
-        self, reader: pa.RecordBatchReader, ask: _rows.Ask, reached: list[Any]
-    ) -> Iterator[pa.RecordBatch]:
-        if ask.incremental and ask.incremental not in reader.schema.names:
-            raise InputError(
-                f"{ask.label} has no column {ask.incremental!r}",
-                where=self.where,
-                fix=suggest(ask.incremental, reader.schema.names),
-            )
-        for batch in reader:
-            if ask.incremental:
-                values = batch.column(ask.incremental).drop_null()
-                reached[:] = [values[-1].as_py()] if len(values) else reached
-            yield batch
 
     def _origin(self) -> str:
         if self.driver:
@@ -135,3 +114,14 @@ class DatabaseInput:
         for secret in sorted(filter(None, self.context.secrets.values()), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
+
+
+def _reaching(
+    batches: Iterable[pa.RecordBatch], ask: _rows.Ask, reached: list[Any]
+) -> Iterator[pa.RecordBatch]:
+    """`batches`; the last value of `incremental` is left in `reached`."""
+    for batch in batches:
+        if ask.incremental:
+            values = batch.column(ask.incremental).drop_null()
+            reached[:] = [values[-1].as_py()] if len(values) else reached
+        yield batch

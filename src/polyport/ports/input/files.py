@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from polyport.errors import ConfigurationError, InputError
 from polyport.expression import quote
 from polyport.model import Files, Query, Relation
 from polyport.ports.input import _csv, _documents, _expect, _source
 from polyport.ports.input._infer import sql_type
 from polyport.ports.input._settings import listed, settings, suggest, where_of
+from polyport.ports.input._union import union
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pyarrow as pa
 
     from polyport.ports.input import InputContext, Keep, RawObject, Received
 
@@ -189,11 +191,9 @@ class FilesInput:
             alike = (one.columns, one.skip, one.delimiter, times[one.path])
             groups.setdefault(alike, []).append(one)
         parts = [self._group(group, form) for group in groups.values()]
-        if len(parts) == 1:
-            return parts[0]
-        names = {f"part_{i}": part for i, part in enumerate(parts)}
-        sql = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM {name}" for name in names)
-        return Relation(Query(sql, names))
+        firsts = [group[0].path for group in groups.values()] if form == "parquet" else []
+        held = [pq.read_schema(path) for path in firsts]
+        return union(parts, [pa.schema(f for f in s if f.name not in self.types) for s in held])
 
     def _group(self, files: Sequence[_File], form: Format) -> Relation:
         uris = tuple(str(one.path) for one in files)

@@ -286,6 +286,8 @@ def _document(client: _client.Client, answer: _client.Answer, what: str) -> Any:
         kind = answer.headers.get("content-type", "no content type").partition(";")[0]
         cut = answer.body.lstrip()[:1] in (b"{", b"[")
         said = "JSON that is cut off or broken" if cut else f"not JSON ({kind})"
+        if cut and isinstance(error, UnicodeDecodeError):
+            said = f"JSON that is not in {error.encoding.upper()}, as JSON must be"
         raise client.failed(
             f"{what} of {answer.url} is {said}: {_client.excerpt(answer.body)}",
             "look at what the address answers",
