@@ -57,6 +57,47 @@ def test_the_corpus_is_large():
     assert len({code for _, _, expected in corpus.CORPUS for code, _ in expected}) >= 60
 
 
+def test_a_column_whose_name_has_a_dot_is_referred_to_by_ids(write):
+    text = corpus.changed(corpus.ODCS, "- name: title\n", "- name: No. 1\n        id: no\n")
+    text += """\
+  - name: more
+    properties:
+      - name: film
+        relationships: [{type: foreignKey, to: /schema/films/properties/no}]
+"""
+    home = write({"c.odcs.yaml": text})
+    found = descriptor.examine_file(home / "c.odcs.yaml")
+    assert "PP217" not in [code for code, _ in codes(found)]
+
+
+def test_a_circle_is_told_with_what_each_step_reads(write):
+    home = write(
+        {**corpus.GOOD, "transform/a.sql": "SELECT * FROM b", "transform/b.sql": "SELECT * FROM A"}
+    )
+    (found,) = [d for d in descriptor.examine(home, port_types=TYPES)[1] if d.code == "PP223"]
+    assert [p.label for p in found.places] == ["reads transform/b", "reads transform/a"]
+
+
+def test_a_rule_on_an_object_may_name_its_columns(write):
+    more = corpus.object_rule("metric: nullValues\nmustBe: 0\narguments: {properties: [film_id, title]}")
+    home = write({**corpus.GOOD, **more})
+    assert descriptor.examine(home, port_types=TYPES)[1] == ()
+
+
+def test_rules_inside_of_items_are_looked_at(write):
+    more = corpus.odcs(
+        "logicalType: string\n",
+        """logicalType: array
+        items:
+          logicalType: string
+          quality: [{metric: duplicateValues, mustBe: 0}, {metric: nullValues, mustBe: -1}]
+""",
+    )
+    home = write({**corpus.GOOD, **more})
+    found = descriptor.examine(home, port_types=TYPES)[1]
+    assert [d.code for d in found] == ["PP238", "PP231"]
+
+
 def test_all_problems_come_at_once_in_file_order(write):
     broken = corpus.changed(corpus.ODPS, "status", "sttus").replace("v1.1.0", "v7")
     contract = corpus.changed(corpus.ODCS, "logicalType: string", "logicalType: text")
