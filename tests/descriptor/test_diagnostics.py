@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +80,9 @@ def test_a_circle_is_told_with_what_each_step_reads(write):
 
 
 def test_a_rule_on_an_object_may_name_its_columns(write):
-    more = corpus.object_rule("metric: nullValues\nmustBe: 0\narguments: {properties: [film_id, title]}")
+    more = corpus.object_rule(
+        "metric: nullValues\nmustBe: 0\narguments: {properties: [film_id, title]}"
+    )
     home = write({**corpus.GOOD, **more})
     assert descriptor.examine(home, port_types=TYPES)[1] == ()
 
@@ -96,6 +99,64 @@ def test_rules_inside_of_items_are_looked_at(write):
     home = write({**corpus.GOOD, **more})
     found = descriptor.examine(home, port_types=TYPES)[1]
     assert [d.code for d in found] == ["PP238", "PP231"]
+
+
+def test_a_field_of_the_wrong_form_does_not_hide_what_else_is_wrong(write):
+    text = """\
+inputs:
+  raw_films: {type: fils, path: inputs/films.csv}
+  extra: {path: 3}
+schedule: "0 6 * *"
+retention: {dayz: 3}
+access:
+  roles:
+    a: {rows: "film_id > ", mask: {title: hsh}, columns: [titel], purposes: 3}
+    b: 5
+ports:
+  rst: {}
+  files: {push: {role: b, to: out, formats: [parquet, 7]}}
+"""
+    found = codes(descriptor.examine(write({**corpus.GOOD, corpus.S: text}), port_types=TYPES)[1])
+    told = {(code, place.split(":")[1]) for code, place in found if place.startswith(corpus.S)}
+    assert told >= {
+        ("PP203", "2"),  # the type
+        ("PP206", "3"),  # not declared
+        ("PP102", "3"),  # without a type
+        ("PP252", "4"),  # the schedule
+        ("PP101", "5"),  # dayz
+        ("PP240", "8"),  # the filter
+        ("PP241", "8"),  # a column
+        ("PP242", "8"),  # a mask
+        ("PP104", "8"),  # purposes
+        ("PP104", "9"),
+        ("PP207", "11"),
+    }
+    assert ("PP246", "12") not in told  # the role is there, and wrong itself
+    assert not [code for code, _ in found if code == "PP205"]
+
+
+@given(st.data())
+def test_whatever_is_wrong_in_settings_is_told_and_never_raised(data):
+    wrong = st.sampled_from([3, "x", None, [], [1], {}, {"a": 1}, True])
+    keys = ("inputs", "access", "ports", "schedule", "retention", "engine", "limits")
+    value = data.draw(
+        st.dictionaries(
+            st.sampled_from(keys),
+            wrong
+            | st.dictionaries(
+                st.sampled_from(("raw_films", "roles", "rest", "files", "type", "sql")),
+                wrong
+                | st.dictionaries(st.sampled_from(("push", "mapping", "a", "type", "rows")), wrong),
+            ),
+        )
+    )
+    with TemporaryDirectory() as folder:
+        for name, text in {**corpus.GOOD, corpus.S: yaml.safe_dump(value)}.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        product, found = descriptor.examine(Path(folder), port_types=TYPES)
+    assert (product is None) == any(d.severity == "error" for d in found)
 
 
 def test_all_problems_come_at_once_in_file_order(write):
