@@ -159,6 +159,19 @@ def test_whatever_is_wrong_in_settings_is_told_and_never_raised(data):
     assert (product is None) == any(d.severity == "error" for d in found)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_with_and_without_its_mark(write, encoding):
+    home = write({**corpus.GOOD, corpus.P: corpus.ODPS.encode(encoding)})
+    (found,) = [d for d in descriptor.examine(home, port_types=TYPES)[1] if d.places[0].line]
+    assert found.fix == "it looks like UTF-16: save the file as UTF-8"
+
+
+def test_one_item_is_one_item(write):
+    home = write({**corpus.GOOD, **corpus.rule("metric: nullValues\nmustBeBetween: [1]")})
+    (found,) = descriptor.examine(home, port_types=TYPES)[1]
+    assert found.message == "expected at least 2 items, found 1 item"
+
+
 def test_all_problems_come_at_once_in_file_order(write):
     broken = corpus.changed(corpus.ODPS, "status", "sttus").replace("v1.1.0", "v7")
     contract = corpus.changed(corpus.ODCS, "logicalType: string", "logicalType: text")
