@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -280,3 +281,30 @@ def test_output_that_cannot_be_written_is_an_error(built):
 def test_rows_of_a_folder_alone(built):
     assert run("rows", built).stdout == run("rows", cwd=built).stdout != ""
     assert run("rows", built.name, cwd=built.parent).stdout == run("rows", built).stdout
+
+
+def test_ctrl_c_ends_a_build_with_a_word(tmp_path):
+    run("init", "films", cwd=tmp_path)
+    home = tmp_path / "films"
+    (home / "transform/films.sql").unlink()
+    (home / "transform/films.py").write_text(
+        "import sys, time\nimport pyarrow as pa\n\n\ndef films(sales: pa.Table) -> pa.Table:\n"
+        "    print('slow', flush=True)\n    time.sleep(60)\n    return sales\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "polyport", "build", "--json"],
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert any("slow" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    error = json.loads(out)["error"]
+    assert (error["message"], error["unchanged"]) == (
+        "interrupted",
+        "a run that was cut off published nothing",
+    )
+    assert "Traceback" not in err

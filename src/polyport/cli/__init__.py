@@ -89,6 +89,11 @@ def main() -> None:
         show_error(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
     except click.Abort:
+        from polyport.cli.console import show_error
+
+        stopped = PolyportError("interrupted")
+        stopped.unchanged = "a run that was cut off published nothing"
+        show_error(stopped, as_json="--json" in sys.argv)
         sys.exit(130)
     except click.ClickException as error:
         _misuse(error)
