@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,8 @@ from polyport.cli import console
 from polyport.cli.options import folder_alone, folder_argument, json_option, one_product
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from polyport.ledger.lineage import Direction, Graph, Node
     from polyport.product import Product
 

@@ -8,6 +8,7 @@ import click
 
 from polyport.cli import console
 from polyport.cli.options import folder_alone, folder_argument, json_option, one_product
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +75,7 @@ def rows(
         for line in console.table(names[:fit], shown, right=_numbers(names, found)):
             console.say(line)
         more = f"; not shown: {', '.join(names[fit:])}" if fit < len(names) else ""
-        count = (
-            f"{len(found):,} of {console.plural(total, 'row')}, snapshot {view.snapshot.sequence}"
-        )
+        count = f"{len(found):,} of {plural(total, 'row')}, snapshot {view.snapshot.sequence}"
         console.talk(console.dim(count + more))
 
 
