@@ -252,3 +252,32 @@ def test_the_exit_status_reaches_the_shell(home, capsys, monkeypatch):
         cli.main()
     assert ended.value.code == 2
     assert "PP101" in capsys.readouterr().out
+
+
+def test_steps_that_a_build_would_refuse_are_told_all_at_once(home):
+    (home / "transform/one.sql").write_text("SELECT *\nFROM read_csv('/etc/passwd')\n")
+    (home / "transform/two.py").write_text(
+        "import pyarrow as pa\n\n\ndef two(sales: pa.Tabel) -> pa.Table:\n    return sales\n"
+    )
+    (home / "transform/three.py").write_text("def three(sales):\n    return sales\n")
+    (home / "transform/four.sql").write_text("SELEC 1")  # told as PP220, and not twice
+    found = json.loads(run(check, "--json").stdout)
+    told = {
+        (d["code"], d["places"][0]["file"], d["places"][0]["line"], d["places"][0]["column"])
+        for d in found
+        if d["severity"] == "error"
+    }
+    assert told == {
+        ("PP280", "transform/one.sql", 2, 6),
+        ("PP280", "transform/two.py", 4, 9),
+        ("PP280", "transform/three.py", 1, 11),
+        ("PP220", "transform/four.sql", 1, 7),
+    }
+    assert run(check).exit_code == 2
+
+
+def test_steps_of_a_mesh_are_looked_at(home):
+    (home.parent / "mesh.yaml").write_text("name: m\n")
+    (home / "transform/one.sql").write_text("SELECT * FROM read_csv('x')\n")
+    found = json.loads(run(check, str(home.parent), "--json").stdout)
+    assert ("PP280", "transform/one.sql") in [(d["code"], d["places"][0]["file"]) for d in found]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -230,3 +233,78 @@ def test_what_only_tests_read_with_is_no_dependency_of_a_user():
     needed = [r for r in metadata.requires("polyport") if "extra ==" not in r]
     assert any(r.startswith("duckdb") for r in needed)
     assert not [r for r in needed if r.startswith(("pyiceberg", "fastavro"))]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rows", "--nope", "--json"),
+        ("rows", "--json", "--limit", "x"),
+        ("biuld", "--json"),
+        ("init", "--json"),
+        ("history", "nowhere", "--json"),
+        ("check", "nowhere", "--json"),
+        ("explain", "PP0O1", "--json"),
+        ("serve", "--json"),
+    ],
+)
+def test_with_json_a_wrong_command_line_is_a_document_too(arguments, tmp_path):
+    ended = run(*arguments, cwd=tmp_path)
+    found = json.loads(ended.stdout)["error"]
+    assert found["code"].startswith("PP")
+    assert found["message"]
+    assert ended.stderr == ""
+    assert ended.returncode in (2, 5)
+
+
+def test_init_as_json(tmp_path):
+    found = json.loads(run("init", "films", "--json", cwd=tmp_path).stdout)
+    assert found["product"] == "films"
+    assert all((tmp_path / file).is_file() for file in found["files"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_cannot_be_written_is_an_error(built):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "polyport", "explain"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 8
+    assert ended.stderr == "error[PP440]: cannot write: No space left on device\n"
+
+
+def test_rows_of_a_folder_alone(built):
+    assert run("rows", built).stdout == run("rows", cwd=built).stdout != ""
+    assert run("rows", built.name, cwd=built.parent).stdout == run("rows", built).stdout
+
+
+def test_ctrl_c_ends_a_build_with_a_word(tmp_path):
+    run("init", "films", cwd=tmp_path)
+    home = tmp_path / "films"
+    (home / "transform/films.sql").unlink()
+    (home / "transform/films.py").write_text(
+        "import sys, time\nimport pyarrow as pa\n\n\ndef films(sales: pa.Table) -> pa.Table:\n"
+        "    print('slow', flush=True)\n    time.sleep(60)\n    return sales\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "polyport", "build", "--json"],
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert any("slow" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    error = json.loads(out)["error"]
+    assert (error["message"], error["unchanged"]) == (
+        "interrupted",
+        "a run that was cut off published nothing",
+    )
+    assert "Traceback" not in err

@@ -175,6 +175,18 @@ def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked
     ]
 
 
+def test_serve_as_json_tells_the_addresses_on_stdout(published, tmp_path):
+    port = free_port()
+    with serving(published, port, tmp_path, "--json") as process:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    told = json.loads(out)
+    assert told["url"] == f"http://127.0.0.1:{port}"
+    assert {p["id"] for p in told["products"]} == {"films", "reviews"}
+    assert all(p["ports"]["rest"].startswith("curl -s ") for p in told["products"])
+    assert told["unserved"] == []
+
+
 def test_a_product_with_wrong_files_is_named_and_the_others_are_served(published, tmp_path):
     root = shutil.copytree(published, tmp_path / "mesh")
     contract = root / "a-reviews/contracts/films.odcs.yaml"

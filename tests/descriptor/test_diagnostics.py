@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,120 @@ def test_each_mistake_is_found_once_at_its_place(name, files, expected, write):
 def test_the_corpus_is_large():
     assert len(corpus.CORPUS) >= 100
     assert len({code for _, _, expected in corpus.CORPUS for code, _ in expected}) >= 60
+
+
+def test_a_column_whose_name_has_a_dot_is_referred_to_by_ids(write):
+    text = corpus.changed(corpus.ODCS, "- name: title\n", "- name: No. 1\n        id: no\n")
+    text += """\
+  - name: more
+    properties:
+      - name: film
+        relationships: [{type: foreignKey, to: /schema/films/properties/no}]
+"""
+    home = write({"c.odcs.yaml": text})
+    found = descriptor.examine_file(home / "c.odcs.yaml")
+    assert "PP217" not in [code for code, _ in codes(found)]
+
+
+def test_a_circle_is_told_with_what_each_step_reads(write):
+    home = write(
+        {**corpus.GOOD, "transform/a.sql": "SELECT * FROM b", "transform/b.sql": "SELECT * FROM A"}
+    )
+    (found,) = [d for d in descriptor.examine(home, port_types=TYPES)[1] if d.code == "PP223"]
+    assert [p.label for p in found.places] == ["reads transform/b", "reads transform/a"]
+
+
+def test_a_rule_on_an_object_may_name_its_columns(write):
+    more = corpus.object_rule(
+        "metric: nullValues\nmustBe: 0\narguments: {properties: [film_id, title]}"
+    )
+    home = write({**corpus.GOOD, **more})
+    assert descriptor.examine(home, port_types=TYPES)[1] == ()
+
+
+def test_rules_inside_of_items_are_looked_at(write):
+    more = corpus.odcs(
+        "logicalType: string\n",
+        """logicalType: array
+        items:
+          logicalType: string
+          quality: [{metric: duplicateValues, mustBe: 0}, {metric: nullValues, mustBe: -1}]
+""",
+    )
+    home = write({**corpus.GOOD, **more})
+    found = descriptor.examine(home, port_types=TYPES)[1]
+    assert [d.code for d in found] == ["PP238", "PP231"]
+
+
+def test_a_field_of_the_wrong_form_does_not_hide_what_else_is_wrong(write):
+    text = """\
+inputs:
+  raw_films: {type: fils, path: inputs/films.csv}
+  extra: {path: 3}
+schedule: "0 6 * *"
+retention: {dayz: 3}
+access:
+  roles:
+    a: {rows: "film_id > ", mask: {title: hsh}, columns: [titel], purposes: 3}
+    b: 5
+ports:
+  rst: {}
+  files: {push: {role: b, to: out, formats: [parquet, 7]}}
+"""
+    found = codes(descriptor.examine(write({**corpus.GOOD, corpus.S: text}), port_types=TYPES)[1])
+    told = {(code, place.split(":")[1]) for code, place in found if place.startswith(corpus.S)}
+    assert told >= {
+        ("PP203", "2"),  # the type
+        ("PP206", "3"),  # not declared
+        ("PP102", "3"),  # without a type
+        ("PP252", "4"),  # the schedule
+        ("PP101", "5"),  # dayz
+        ("PP240", "8"),  # the filter
+        ("PP241", "8"),  # a column
+        ("PP242", "8"),  # a mask
+        ("PP104", "8"),  # purposes
+        ("PP104", "9"),
+        ("PP207", "11"),
+    }
+    assert ("PP246", "12") not in told  # the role is there, and wrong itself
+    assert not [code for code, _ in found if code == "PP205"]
+
+
+@given(st.data())
+def test_whatever_is_wrong_in_settings_is_told_and_never_raised(data):
+    wrong = st.sampled_from([3, "x", None, [], [1], {}, {"a": 1}, True])
+    keys = ("inputs", "access", "ports", "schedule", "retention", "engine", "limits")
+    value = data.draw(
+        st.dictionaries(
+            st.sampled_from(keys),
+            wrong
+            | st.dictionaries(
+                st.sampled_from(("raw_films", "roles", "rest", "files", "type", "sql")),
+                wrong
+                | st.dictionaries(st.sampled_from(("push", "mapping", "a", "type", "rows")), wrong),
+            ),
+        )
+    )
+    with TemporaryDirectory() as folder:
+        for name, text in {**corpus.GOOD, corpus.S: yaml.safe_dump(value)}.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        product, found = descriptor.examine(Path(folder), port_types=TYPES)
+    assert (product is None) == any(d.severity == "error" for d in found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_with_and_without_its_mark(write, encoding):
+    home = write({**corpus.GOOD, corpus.P: corpus.ODPS.encode(encoding)})
+    (found,) = [d for d in descriptor.examine(home, port_types=TYPES)[1] if d.places[0].line]
+    assert found.fix == "it looks like UTF-16: save the file as UTF-8"
+
+
+def test_one_item_is_one_item(write):
+    home = write({**corpus.GOOD, **corpus.rule("metric: nullValues\nmustBeBetween: [1]")})
+    (found,) = descriptor.examine(home, port_types=TYPES)[1]
+    assert found.message == "expected at least 2 items, found 1 item"
 
 
 def test_all_problems_come_at_once_in_file_order(write):

@@ -213,6 +213,24 @@ def test_something_else_than_it_says(step, text, message):
     assert error.where.startswith("transform/costs.py")
 
 
+def test_what_a_step_prints_is_talk(step, capfd):
+    text = """
+    from collections.abc import Iterator
+    print("at import")
+    def costs(films: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        print("first")
+        for batch in films:
+            print("between")
+            yield batch.select(["id"])
+    """
+    assert step(text) == [1, 2, 3]
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["at import", "first", "between"]
+    sys.stdout.write("data\n")
+    assert capfd.readouterr().out == "data\n"
+
+
 def test_modules_of_the_product_can_be_imported_and_are_forgotten(step):
     films = step.__closure__[0].cell_contents
     films.file("lib/__init__.py", "")

@@ -6,6 +6,7 @@ Commands are imported when they are called, so that `polyport -h` is quick; thei
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 import click
@@ -62,6 +63,19 @@ def cli() -> None:
     """Build and serve data products."""
 
 
+def _misuse(error: click.ClickException) -> None:
+    """A wrong command line, in words; with `--json` as a document on stdout, like every other error."""
+    if "--json" not in sys.argv:
+        error.show()
+        return
+    from polyport.cli.console import show_error
+    from polyport.errors import ConfigurationError
+
+    path = getattr(getattr(error, "ctx", None), "command_path", "polyport")
+    found = ConfigurationError(error.format_message(), fix=f"{path} --help")
+    show_error(found, as_json=True)
+
+
 def main() -> None:
     """Run the CLI; an error of ours is shown in one shape, and its class sets the exit status."""
     gc.set_threshold(_NEW)
@@ -75,8 +89,20 @@ def main() -> None:
         show_error(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_code)
     except click.Abort:
+        from polyport.cli.console import show_error
+
+        stopped = PolyportError("interrupted")
+        stopped.unchanged = "a run that was cut off published nothing"
+        show_error(stopped, as_json="--json" in sys.argv)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        _misuse(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is not None:  # a file of ours: what reads or writes it says so itself
+            raise
+        from polyport.errors import StoreError
+
+        click.echo(f"error[{StoreError.code}]: cannot write: {error.strerror}", err=True)
+        os._exit(StoreError.exit_code)  # what is left in stdout's buffer cannot be written either
     sys.exit(status if isinstance(status, int) else 0)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from polyport.errors import Diagnostic
 
 FORMATS = ("text", "json", "sarif", "github")
+DIALECT = "duckdb"
+"""Of the steps' SQL."""
 
 
 @click.command()
@@ -93,8 +95,9 @@ def _show(document: Mapping[str, Any]) -> None:
 
 def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...]]:
     from polyport import descriptor, ports
-    from polyport.descriptor.mesh import is_mesh
+    from polyport.descriptor.mesh import is_mesh, product_folders
     from polyport.errors import NotFoundError
+    from polyport.pipeline.plan import mistakes
 
     if not path.exists():
         raise NotFoundError(f"no file or folder {path}", fix="polyport init NAME starts a product")
@@ -103,10 +106,12 @@ def _examine(path: Path) -> tuple[tuple[DataProduct, ...], tuple[Diagnostic, ...
     types = ports.names()
     if is_mesh(path):
         products, found = descriptor.examine_mesh(path, port_types=types)
+        homes = product_folders(path)
     else:
         product, found = descriptor.examine(path, port_types=types)
-        products = (product,) if product else ()
-    return products, (*found, *(each for product in products for each in _published(product)))
+        products, homes = (product,) if product else (), (path,)
+    steps = (each for home in homes for each in mistakes(home, dialect=DIALECT))
+    return products, (*found, *steps, *(each for one in products for each in _published(one)))
 
 
 def _published(product: DataProduct) -> tuple[Diagnostic, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from polyport.cli import console
+from polyport.cli.options import json_option
 
 
 @click.command()
@@ -19,12 +20,17 @@ from polyport.cli import console
     default=Path(),
     help="Where to put its folder.",
 )
-def init(name: str, parent: Path) -> None:
+@json_option
+def init(name: str, parent: Path, as_json: bool) -> None:
     """Start a data product called NAME, in a folder of that name, that builds at once."""
     from polyport.descriptor.scaffold import scaffold
 
     home = scaffold(name, parent)
-    for path in sorted(p for p in home.rglob("*") if p.is_file()):
+    files = sorted(p for p in home.rglob("*") if p.is_file())
+    if as_json:
+        console.say_json({"product": name, "folder": home, "files": files})
+        return
+    for path in files:
         console.say(f"  {console.good('+')} {path}")
     dataset = re.sub(r"\W", "_", name)
     at = console.pasted(home)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from polyport.cli import console
-from polyport.cli.options import folder_argument, json_option, one_product
+from polyport.cli.options import folder_alone, folder_argument, json_option, one_product
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from polyport.ledger.lineage import Direction, Graph, Node
     from polyport.product import Product
 
@@ -26,8 +27,7 @@ def lineage(what: str, folder: Path, up: bool, down: bool, depth: int, as_json: 
     """What a dataset or column is made from, and what is made from it, also in other products."""
     from polyport.ledger import lineage as graphs
 
-    if what and (what in (".", "..") or "/" in what) and folder == Path():
-        what, folder = "", Path(what)
+    what, folder = folder_alone(what, folder)
     direction: Direction = "both" if up == down else "up" if up else "down"
     with one_product(folder) as product:
         whole, start = _found(product, what)

@@ -26,6 +26,22 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="As JSON.")(command)
 
 
+def folder_alone(name: str, folder: Path) -> tuple[str, Path]:
+    """`name` and `folder` as meant: a product's folder given alone, where a dataset's name may stand, is the folder."""
+    if folder != Path() or not name:
+        return name, folder
+    at = Path(name)
+    if name in (".", "..") or "/" in name or (at / "mesh.yaml").exists() or _is_product(at):
+        return "", at
+    return name, folder
+
+
+def _is_product(folder: Path) -> bool:
+    from polyport.descriptor import product_files
+
+    return bool(product_files(folder))
+
+
 @contextmanager
 def one_product(folder: Path) -> Iterator[Product]:
     """The one product at `folder`.

@@ -157,7 +157,8 @@ def _show(report: QualityReport, promised: Sequence[Promise], aside: Sequence[Se
         before = f", {facts.rows_before:,} before" if facts.rows_before is not None else ""
         newest = f", newest {facts.newest}" if facts.newest else ""
         console.say(
-            f"\n{console.bold(name)}  {facts.rows:,} rows{before}, updated {facts.updated_at:%Y-%m-%d %H:%M}{newest}"
+            f"\n{console.bold(name)}  {plural(facts.rows, 'row')}{before}, "
+            f"updated {facts.updated_at:%Y-%m-%d %H:%M}{newest}"
         )
         for gap in facts.gaps:
             console.say(f"  {console.warning('gap')} {gap}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from polyport.cli import console
-from polyport.cli.options import folder_argument, json_option, one_product
+from polyport.cli.options import folder_alone, folder_argument, json_option, one_product
+from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,7 @@ def rows(
     from polyport.model import OWNER
     from polyport.ports.formats.listed import records
 
+    dataset, folder = folder_alone(dataset, folder)
     with one_product(folder) as product, product.open(OWNER, ref, port="cli") as view:
         name = dataset or next(iter(view.snapshot.datasets))
         terms = [t for t in sort.split(",") if t] or list(view.dataset(name).key)
@@ -73,7 +75,7 @@ def rows(
         for line in console.table(names[:fit], shown, right=_numbers(names, found)):
             console.say(line)
         more = f"; not shown: {', '.join(names[fit:])}" if fit < len(names) else ""
-        count = f"{len(found):,} of {total:,} rows, snapshot {view.snapshot.sequence}"
+        count = f"{len(found):,} of {plural(total, 'row')}, snapshot {view.snapshot.sequence}"
         console.talk(console.dim(count + more))
 
 

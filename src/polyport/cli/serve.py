@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from polyport.cli import console
-from polyport.cli.options import folder_argument
+from polyport.cli.options import folder_argument, json_option
 from polyport.descriptor.text import plural
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="TYPE=PORT",
     help="Where the ports of a type with a protocol of its own listen: sql=5432. May be repeated.",
 )
+@json_option
 def serve(
     folder: Path,
     host: str,
@@ -56,6 +57,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     listen: Sequence[str],
+    as_json: bool,
 ) -> None:
     """Open every output port of the product in DIR, or of each product of a mesh."""
     from polyport import server
@@ -79,12 +81,33 @@ def serve(
         identify = server.login(products, at)
 
         def ready(addresses: Mapping[str, str], notes: Sequence[str]) -> None:
-            show_addresses(products, at.base, addresses)
+            if as_json:
+                served = [_served(product, at.base, addresses) for product in products]
+                console.say_json({"url": at.base, "products": served, "unserved": _unserved(wrong)})
+            else:
+                show_addresses(products, at.base, addresses)
             show_notes(notes)
             show_wrong(wrong)
             show_login(identify, at)
 
         server.serve(products, at, identify=identify, unserved=tuple(wrong), ready=ready)
+
+
+def _served(product: Product, base: str, addresses: Mapping[str, str]) -> dict[str, object]:
+    """A product that is served, as `--json` says it: each port with its line for a shell."""
+    from polyport import server
+
+    spec = product.spec
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "url": f"{base}{server.address(spec.id)}",
+        "ports": server.client_lines(product, base, addresses),
+    }
+
+
+def _unserved(wrong: Mapping[str, PolyportError]) -> list[dict[str, object]]:
+    return [{"id": name, "error": console.error_document(error)} for name, error in wrong.items()]
 
 
 def _listened(said: str) -> tuple[str, int]:

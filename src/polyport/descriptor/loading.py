@@ -137,6 +137,9 @@ class _Reading:
     settings: Settings | None
     """None: there are, and they cannot be told. Without roles where a value is wrong."""
     settings_document: Document | None
+    """Without what is not in its form."""
+    settings_whole: bool
+    """Whether nothing of it is left out."""
     agreements: tuple[Document, ...] = ()
     """The sound ones."""
 
@@ -158,11 +161,12 @@ def _read(home: Path) -> _Reading:
             found += problems
     found += _stray_contracts(home)
     own, own_document, problems = _settings(home)
+    whole = own is not None and settings.readable(problems)
     files.append(home / settings.NAME)
     agreed, problems_of_these = _agreements(home, files)
     found += (*problems, *problems_of_these)
     return _Reading(
-        tuple(files), found, document, tuple(read), tuple(unread), own, own_document, agreed
+        tuple(files), found, document, tuple(read), tuple(unread), own, own_document, whole, agreed
     )
 
 
@@ -246,7 +250,8 @@ def _settings(home: Path) -> tuple[Settings | None, Document | None, Found]:
         return (Settings(), None, ()) if _only_empty(found) else (None, None, found)
     document = settings.hidden(document)
     own, more = settings.examine(document)
-    if own is None and settings.readable(more):
+    if own is None:
+        document = document if settings.readable(more) else settings.readable_part(document)
         own = Settings(document=document.value)
     return own, document, (*found, *more)
 
@@ -267,7 +272,7 @@ def _folder(home: Path, reading: _Reading, port_types: Mapping[str, Collection[s
         product=odps.product(reading.document, home, contracts=views, settings=own),
         contracts=reading.contracts,
         settings=reading.settings_document if reading.settings else None,
-        settings_sound=reading.settings is not None,
+        settings_sound=reading.settings_whole,
         unread=reading.unread,
         agreements=reading.agreements,
         port_types=port_types,

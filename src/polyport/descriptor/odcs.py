@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from polyport.errors import Diagnostic
 
 
+EACH = "[]"
+"""What stands for each item of a list, in the way to a nested property."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContractFile:
     """A contract's document, and its view where the document is sound."""
@@ -105,8 +109,13 @@ def _object(
     )
 
 
-def _property(node: Mapping[str, Any], dataset: str, taken: set[str]) -> Property:
-    name = node["name"]
+def _property(
+    node: Mapping[str, Any], dataset: str, taken: set[str], above: tuple[str, ...] = ()
+) -> Property:
+    """`above`: the way to what it lies in: a column, then the properties inside of it."""
+    name = node.get("name") or EACH
+    way = (*above, name)
+    items = node.get("items")
     return Property(
         name=name,
         logical_type=node.get("logicalType") or "",
@@ -117,7 +126,7 @@ def _property(node: Mapping[str, Any], dataset: str, taken: set[str]) -> Propert
         primary_key=node.get("primaryKey") is True,
         primary_key_position=node.get("primaryKeyPosition", -1),
         valid_values=tuple(entry["value"] for entry in node.get("enum") or ()),
-        quality=read_rules(node.get("quality") or (), dataset, name, taken),
+        quality=read_rules(node.get("quality") or (), dataset, way[0], taken, inside=way[1:]),
         semantic_type=node.get("semanticType") or "column",
         business_name=node.get("businessName") or "",
         description=node.get("description") or "",
@@ -127,6 +136,8 @@ def _property(node: Mapping[str, Any], dataset: str, taken: set[str]) -> Propert
         examples=tuple(node.get("examples") or ()),
         terms=terms_of(node),
         definitions=definitions_of(node),
+        properties=tuple(_property(p, dataset, taken, way) for p in node.get("properties") or ()),
+        items=_property({**items, "name": EACH}, dataset, taken, way) if items else None,
     )
 
 

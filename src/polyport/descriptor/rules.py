@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from polyport.descriptor.text import warning
@@ -41,10 +42,19 @@ def custom(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_rules(
-    items: Sequence[Mapping[str, Any]], dataset: str, column: str, taken: set[str]
+    items: Sequence[Mapping[str, Any]],
+    dataset: str,
+    column: str,
+    taken: set[str],
+    *,
+    inside: tuple[str, ...] = (),
 ) -> tuple[QualityRule, ...]:
-    """The rules of one object or property; their ids are added to `taken`."""
-    return tuple(_rule(item, dataset, column, taken) for item in items)
+    """The rules of one object or property; their ids are added to `taken`. `inside`: see `QualityRule.inside`."""
+    way = ".".join((column, *inside)) if column else ""
+    return tuple(
+        replace(_rule(item, dataset, column, _rule_id(item, dataset, way, taken)), inside=inside)
+        for item in items
+    )
 
 
 def modern(value: Any) -> Any:
@@ -99,7 +109,17 @@ def _nodes(
     for at, node in enumerate(children if isinstance(children, list) else ()):
         if isinstance(node, dict):
             yield (*path, key, at), node
-            yield from _nodes(node, (*path, key, at), "properties")
+            yield from _inside(node, (*path, key, at))
+
+
+def _inside(
+    node: dict[str, Any], path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    yield from _nodes(node, path, "properties")
+    items = node.get("items")
+    if isinstance(items, dict):
+        yield (*path, "items"), items
+        yield from _inside(items, (*path, "items"))
 
 
 def _old_metric(node: Mapping[str, Any]) -> str:
@@ -124,14 +144,14 @@ def _modern_rule(node: Any) -> Any:
     return rule
 
 
-def _rule(node: Mapping[str, Any], dataset: str, column: str, taken: set[str]) -> QualityRule:
+def _rule(node: Mapping[str, Any], dataset: str, column: str, name: str) -> QualityRule:
     kind: Any = node.get("type", "library")
     operator: Any = next((name for name in OPERATORS if name in node), None)
     threshold = node.get(operator) if operator else None
     ours = custom(node)
     on_failure: Any = ours.get(f"{VENDOR}.onFailure", "report")
     return QualityRule(
-        id=_rule_id(node, dataset, column, taken),
+        id=name,
         dataset=dataset,
         column=column,
         type=kind,

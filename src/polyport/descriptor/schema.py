@@ -8,6 +8,8 @@ the property that it asks about is absent, and `unevaluatedProperties` names eac
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
@@ -25,23 +27,62 @@ if TYPE_CHECKING:
     from polyport.descriptor.yaml import Document
     from polyport.errors import Diagnostic
 
+Steps: TypeAlias = tuple[str | int, ...]
 Kind: TypeAlias = Literal["product", "contract", "settings", "mesh", "agreement"]
 
 
 def check(document: Document, kind: Kind) -> tuple[Diagnostic, ...]:
     """What the JSON Schema of `kind` finds wrong with `document`, each once."""
-    root = schema_of(kind)
 
     def known(violation: ValidationError) -> tuple[set[str], set[str]]:
-        schema: Any = violation.schema
-        instance: Any = violation.instance
-        names = _names(schema, root)
-        fitting = names.known(instance)
+        names, fitting = _fitting(violation, kind)
         return fitting, names.sometimes.keys() - fitting
 
     errors = _validator(kind).iter_errors(document.value)
     found = [d for e in errors for d in explain(e, document, known)]
     return tuple(dict.fromkeys(found))
+
+
+def _fitting(violation: ValidationError, kind: Kind) -> tuple[Names, set[str]]:
+    """The names of the subschema that is violated, and those that fit what was given."""
+    schema: Any = violation.schema
+    instance: Any = violation.instance
+    names = _names(schema, schema_of(kind))
+    return names, names.known(instance)
+
+
+def sound(document: Document, kind: Kind) -> Document:
+    """`document` without what breaks the JSON Schema of `kind`: enough to look for further mistakes in the rest.
+
+    Lists with a wrong item go whole. An input that lacks a part stays, without it.
+    """
+    value = deepcopy(document.value)
+    for violation in list(_validator(kind).iter_errors(document.value)):
+        for path in _wrong(violation, kind):
+            _take_out(value, path)
+    return replace(document, value=value)
+
+
+def _wrong(violation: ValidationError, kind: Kind) -> Iterator[Steps]:
+    here = tuple(violation.absolute_path)
+    instance: Any = violation.instance
+    if violation.validator == "unevaluatedProperties":
+        yield (*here, str(violation.validator_value))
+    elif violation.validator == "additionalProperties":
+        _, fitting = _fitting(violation, kind)
+        yield from ((*here, name) for name in instance if name not in fitting)
+    elif violation.validator != "required" or here[:1] != ("inputs",):
+        yield here
+
+
+def _take_out(value: Any, path: Steps) -> None:
+    for at, step in enumerate(path):
+        inner = value.get(step)
+        if at == len(path) - 1 or not isinstance(inner, dict):
+            value.pop(step, None)
+            return
+        value = inner
+    value.clear()
 
 
 @cache

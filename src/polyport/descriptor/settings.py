@@ -37,9 +37,8 @@ Steps = tuple[str | int, ...]
 def examine(document: Document) -> tuple[Settings | None, tuple[Diagnostic, ...]]:
     """The settings in `document`, and what is wrong with it by itself; no settings where there are errors."""
     found = schema.check(document, "settings")
-    if not found:
-        found = (*_schedule(document), *_filters(document), *_masks(document))
-    found = (*found, *secrets(document))
+    part = schema.sound(document, "settings") if found else document
+    found = (*found, *_schedule(part), *_filters(part), *_masks(part), *secrets(document))
     if any(d.severity == "error" for d in found):
         return None, found
     return settings(document.value), found
@@ -48,6 +47,11 @@ def examine(document: Document) -> tuple[Settings | None, tuple[Diagnostic, ...]
 def readable(found: Iterable[Diagnostic]) -> bool:
     """Whether what `examine` found leaves the document in its form: values are wrong, not fields or types."""
     return all(d.code.startswith("PP2") for d in found if d.severity == "error")
+
+
+def readable_part(document: Document) -> Document:
+    """What of `document` is in its form, in its place."""
+    return schema.sound(document, "settings")
 
 
 def hidden(document: Document) -> Document:

@@ -50,6 +50,8 @@ class QualityRule:
     """From the custom property `polyport.onFailure`: `quarantine` sets failing rows aside, then the rule passes."""
     not_run_ok: bool = False
     """From the custom property `polyport.notRun: accept`: a `custom` rule that cannot run is listed, not an error."""
+    inside: tuple[str, ...] = ()
+    """The way from the column to the nested property that it stands on; `[]`: each item of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,16 @@ class Property:
     """The ids of the glossary's terms that it refers to (`descriptor.glossary.term_of` says how)."""
     definitions: tuple[str, ...] = ()
     """The other addresses of its `authoritativeDefinitions`: global identifiers of what it means."""
+    properties: tuple[Property, ...] = ()
+    """What it is made of, where it is an object."""
+    items: Property | None = None
+    """What each item is, where it is a list."""
+
+    @property
+    def rules(self) -> tuple[QualityRule, ...]:
+        """All quality rules, those inside of it last."""
+        inner = (*self.properties, *((self.items,) if self.items else ()))
+        return self.quality + tuple(rule for one in inner for rule in one.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +127,7 @@ class SchemaObject:
     @property
     def rules(self) -> tuple[QualityRule, ...]:
         """All quality rules, the object's first."""
-        return self.quality + tuple(rule for p in self.properties for rule in p.quality)
+        return self.quality + tuple(rule for p in self.properties for rule in p.rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,9 @@ def _bound(found: ValidationError, document: Document) -> Diagnostic:
         return error("PP111", f"`{short(found.instance)}` breaks the schema ({kind})", place)
     wanted = _SAID[kind].format(found.validator_value)
     value: Any = found.instance
-    shown = f"{len(value)} items" if isinstance(value, list | dict) else f"`{short(value)}`"
+    shown = f"`{short(value)}`"
+    if isinstance(value, list | dict):
+        shown = f"{len(value)} item" + ("" if len(value) == 1 else "s")
     if value in ("", [], {}):
         shown = "an empty " + KINDS[type(value)]
     place = document.value_at(here, f"expected {wanted}")

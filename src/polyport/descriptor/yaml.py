@@ -322,7 +322,9 @@ def _malformed(source: Source, failure: Any) -> Diagnostic:
     if isinstance(failure, yaml.reader.ReaderError):
         offset = failure.position if isinstance(failure.position, int) else 0
         place = source.at_offset(offset, label="not allowed in YAML")
-        return error("PP002", "a control character that YAML does not allow", place)
+        wide = source.lines[0][1:2] == "\0" or source.lines[0][:1] == "\0"
+        fix = "it looks like UTF-16: save the file as UTF-8" if wide else "remove it"
+        return error("PP002", "a control character that YAML does not allow", place, fix=fix)
     mark = failure.problem_mark or failure.context_mark
     line, column = mark.line + 1, mark.column + 1
     if mark.line >= len(source.lines):

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from polyport.descriptor.pipeline_files import discover, duplicates, maker, references, resolve
-from polyport.descriptor.text import did_you_mean
+from polyport.descriptor.text import did_you_mean, error
 from polyport.errors import TransformError
 from polyport.pipeline.python_steps import PythonCode, read_python
 from polyport.pipeline.sql_steps import SCHEMAS, Names, SqlCode, line_column, read_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from polyport.descriptor.pipeline_files import Step as Read
     from polyport.descriptor.pipeline_files import StepFile
     from polyport.descriptor.sql import Named
     from polyport.descriptor.types import DataProduct
+    from polyport.errors import Diagnostic, Place
 
 RAW = "raw/"
 """How the key of an input port's table begins; a step's is `cleanse/x` or `transform/x`."""
+
+
+_WORD = re.compile(r"[\w.\[\]]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +97,43 @@ def plan(product: DataProduct, *, dialect: str) -> Plan:
     return Plan(tuple(_ordered(steps)), datasets, uses)
 
 
+def mistakes(home: Path, *, dialect: str) -> Iterator[Diagnostic]:
+    """What a build would refuse in the steps of the product in `home`, beyond what `descriptor.examine` tells."""
+    for file in discover(home).values():
+        try:
+            read = references(file)
+        except (OSError, UnicodeDecodeError):
+            continue  # told by the descriptor, with its place
+        try:
+            if read.problem is None:
+                _code(file, read, f"{file.stage}/{file.path.name}", dialect)
+        except TransformError as failure:
+            yield error("PP280", failure.message, _told_at(failure, read), fix=failure.fix)
+
+
+def _told_at(failure: TransformError, read: Read) -> Place:
+    """The word that the error is about; the file as a whole where it names no line."""
+    _, line, column = (*failure.where.split(":"), "", "")[:3]
+    if not line:
+        return read.source.whole()
+    at = int(column or 1)
+    word = _WORD.match(read.source.lines[int(line) - 1], at - 1)
+    return read.source.place(int(line), at, word.end() + 1 if word else 0)
+
+
+def _code(file: StepFile, read: Read, where: str, dialect: str) -> SqlCode | PythonCode:
+    if file.kind == "py":
+        return read_python(file.path, read.text, where)
+    return read_sql(read.text, where, tables=read.tables, dialect=dialect)
+
+
 def _step(
     file: StepFile, product: DataProduct, files: Mapping[str, StepFile], dialect: str
 ) -> Step:
     where = f"{file.stage}/{file.path.name}"
     read = _read(file, where)
-    code: SqlCode | PythonCode
-    if file.kind == "py":
-        code, names = read_python(file.path, read.text, where), Names()
-    else:
-        code = read_sql(read.text, where, tables=read.tables, dialect=dialect)
-        names = code.names
+    code = _code(file, read, where, dialect)
+    names = code.names if isinstance(code, SqlCode) else Names()
     named = {names.of(t.name, t.schema).lower(): t for t in reversed(read.tables)}
     inputs = [port.name for port in product.inputs]
     tables = {}

@@ -7,12 +7,12 @@ import itertools
 import sys
 import threading
 import traceback
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 import pyarrow as pa
 
@@ -21,7 +21,7 @@ from polyport.expression import quote
 from polyport.model import Query, Relation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import ModuleType
 
     from polyport.engine import Engine
@@ -183,7 +183,7 @@ def run_arrow(
             for (name, r), form in ((one, code.takes[one[0]]) for one in relations.items())
         }
         failure: list[PolyportError] = []
-        with _user_code(code, home):
+        with _user_code(code, home), _talking():
             result = _call(function, tables)
         reader = _reader(code, result, home, failure)
         with reader:
@@ -219,7 +219,7 @@ def run_ibis(
             )
             for name, r in relations.items()
         }
-        with _user_code(code, home):
+        with _user_code(code, home), _talking():
             result = _call(function, tables)
         if not isinstance(result, ibis.expr.types.Table):
             raise _wrong_result(code, result)
@@ -266,7 +266,7 @@ def _guarded(
     try:
         with _user_code(code, home):
             schema = None
-            for batch in batches:
+            for batch in _each(batches):
                 if not isinstance(batch, pa.RecordBatch):
                     raise _wrong_result(code, batch)
                 schema = schema or batch.schema
@@ -280,6 +280,23 @@ def _guarded(
     except PolyportError as error:
         failure.append(error)
         raise
+
+
+def _each(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, their code held to stderr; between two of them, what others print goes where it went."""
+    iterator = iter(batches)
+    end = object()
+    while True:
+        with _talking():
+            batch = next(iterator, end)
+        if batch is end:
+            return
+        yield batch
+
+
+def _talking() -> redirect_stdout[TextIO]:
+    """While it lasts, what the product's own code prints is talk: stdout is for data."""
+    return redirect_stdout(sys.stderr)
 
 
 def _wrong_result(code: PythonCode, result: object) -> TransformError:
@@ -328,7 +345,7 @@ def _loaded(code: PythonCode, home: Path) -> Iterator[Callable[..., Any]]:
     spec = spec_from_loader(name, loader)
     before = set(sys.modules)
     try:
-        with _user_code(code, home), _importing(home):
+        with _user_code(code, home), _importing(home), _talking():
             module = _executed(spec, loader)
         yield getattr(module, code.name)
     finally:

@@ -135,7 +135,7 @@ def _end(
             yield error("PP217", message, place, fix=fix)
         return
     columns = [p.name for p in objects[dataset].properties]
-    if column.partition(".")[0] not in columns:
+    if column not in columns and column.partition(".")[0] not in columns:
         place = document.value_at(path, f"`{dataset}` has no such property")
         message = f"a relationship names the unknown column `{dataset}.{column}`"
         yield error("PP217", message, place, fix=did_you_mean(column, columns, what="properties"))

@@ -25,9 +25,9 @@ class Folder:
     """From what is sound; with no roles where the settings are not."""
     contracts: tuple[ContractFile, ...] = ()
     settings: Document | None = None
-    """`polyport.yaml`, where there is one and its form is right."""
+    """`polyport.yaml`, where there is one, without what is not in its form."""
     settings_sound: bool = True
-    """False where there is a `polyport.yaml` whose form is not right."""
+    """False where something of `polyport.yaml` is not in its form."""
     unread: tuple[str, ...] = ()
     """Names of contract files that could not be read at all."""
     agreements: tuple[Document, ...] = ()

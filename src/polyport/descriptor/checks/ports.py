@@ -194,10 +194,12 @@ def _undeclared(folder: Folder, settings: Document) -> Iterator[Diagnostic]:
                 f"; {fix}" if fix else ""
             )
             yield error("PP206", f"no input port `{name}` is declared", place, fix=fix)
-        if known and node["type"] not in known:
+        kind = node.get("type")
+        if known and kind and kind not in known:
             place = settings.value_at(("inputs", name, "type"), f"one of: {', '.join(known)}")
-            fix = did_you_mean(node["type"], known)
-            yield error("PP203", f"no input port type `{node['type']}`", place, fix=fix)
+            yield error(
+                "PP203", f"no input port type `{kind}`", place, fix=did_you_mean(kind, known)
+            )
     outputs = list(dict.fromkeys(port.name for port in folder.product.outputs))
     outputs += [f"{port.name}@{port.major}" for port in folder.product.outputs]
     for name in settings.get("ports") or {}:
@@ -219,7 +221,7 @@ def _pushes(folder: Folder, settings: Document) -> Iterator[Diagnostic]:
             place = settings.key_at(path, "`role` is needed here")
             fix = f"add `role: ...`, one of: {', '.join(roles)}"
             yield error("PP251", "files are pushed, and no role says what of", place, fix=fix)
-        elif push["role"] not in roles:
+        elif folder.settings_sound and push["role"] not in roles:
             place = settings.value_at((*path, "role"), "not a role of this product")
             fix = (
                 did_you_mean(push["role"], roles, what="roles")

@@ -74,10 +74,11 @@ def _rule(
 ) -> Iterator[Diagnostic]:
     yield from _ours(document, path, node)
     kind = node.get("type", "library")
-    if len(path) > _AT_PROPERTY + 1:
+    if len(path) > _AT_PROPERTY + 1 and not _of_values(node):
         place = document.key_at(path, "a property inside of a property")
-        message = "rules inside of a nested property are not run"
-        yield warning("PP238", message, place, fix="write a `sql` rule on the column")
+        message = "inside of a nested property only values are checked, so this stops the publish"
+        fix = "use nullValues, missingValues or invalidValues, or a `sql` rule on the column"
+        yield warning("PP238", message, place, fix=fix)
         return
     if kind == "custom" and custom(node).get(f"{VENDOR}.notRun") != "accept":
         place = document.value_at((*path, "type"), "for another tool")
@@ -87,6 +88,11 @@ def _rule(
         yield from _library(document, path, node, one)
     if kind in ("library", "sql"):
         yield from _threshold(document, path, node)
+
+
+def _of_values(node: Mapping[str, Any]) -> bool:
+    kind, metric = node.get("type", "library"), node.get("metric")
+    return kind in ("text", "custom") or metric not in ("duplicateValues", "rowCount", None)
 
 
 def _library(
@@ -102,17 +108,13 @@ def _library(
     on_column = len(path) > _AT_PROPERTY - 1
     arguments = node.get("arguments") or {}
     columns = [p.name for p in one.properties]
-    needed = {"rowCount": not on_column, "duplicateValues": on_column or "properties" in arguments}
-    if not needed.get(metric, on_column):
+    fits = not on_column if metric == "rowCount" else on_column or "properties" in arguments
+    if not fits:
         place = document.value_at((*path, "metric"), _misplaced(metric))
         where = f"`{columns[0]}`" if columns else "a property"
-        fix = (
-            "move the rule to the schema object"
-            if metric == "rowCount"
-            else f"move it, to {where} say"
-        )
-        if metric == "duplicateValues":
-            fix = "add `arguments: {properties: [...]}`"
+        fix = f"add `arguments: {{properties: [...]}}`, or move the rule, to {where} say"
+        if metric == "rowCount":
+            fix = "move the rule to the schema object"
         yield error("PP232", f"`{metric}` does not fit here", place, fix=fix)
     for at, name in enumerate(arguments.get("properties") or ()):
         if name not in columns:
@@ -131,11 +133,7 @@ def _library(
 def _misplaced(metric: str) -> str:
     if metric == "rowCount":
         return "counts the rows of an object, not of a column"
-    return (
-        "names no column"
-        if metric == "duplicateValues"
-        else "stands on an object, and asks for a column"
-    )
+    return "stands on an object, and names no column"
 
 
 def _threshold(document: Document, path: Steps, node: Mapping[str, Any]) -> Iterator[Diagnostic]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
             if target is None:
                 yield _unknown_table(table, place, step.file, inputs, files)
             else:
-                needs[key].setdefault(target, place)
+                needs[key].setdefault(target, replace(place, label=f"reads {target}"))
     yield from _cycles(needs)
     if folder.complete:
         yield from _promises(folder, inputs, files, steps)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from polyport.errors import QualityError
-from polyport.pipeline.quality import limits, sentences
+from polyport.expression import quote
+from polyport.pipeline.quality import limits, nested, sentences
 from polyport.pipeline.quality.conditions import Column, Condition
+from polyport.pipeline.quality.nested import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from polyport.descriptor.types import Relationship
     from polyport.engine import Engine
@@ -123,17 +125,17 @@ class Compiler:
         """The dataset's name."""
         return self.candidate.object.name
 
-    def column(self, name: str) -> Column:
-        """The column `name`, to write conditions on.
+    def column(self, name: str, inside: Sequence[str] = ()) -> Column:
+        """The column `name`, or what lies `inside` of it, to write conditions on.
 
         Raises:
-            QualityError: The dataset has no such column.
+            QualityError: The dataset has no such column, or nothing of that name is inside.
         """
         found = require(self.candidate, name)
         self.made += 1
-        return Column(
-            found, self.candidate.table.schema.field(found).type, f"q{self.made}", self.engine
-        )
+        start = Place(quote(found), self.candidate.table.schema.field(found).type, found)
+        at = nested.walk(start, inside)
+        return Column(at.name, at.type, f"q{self.made}", self.engine, at.sql, at.around)
 
 
 def require(candidate: Candidate, name: str) -> str:

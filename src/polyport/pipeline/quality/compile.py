@@ -11,7 +11,7 @@ from sqlglot.errors import TokenError
 
 from polyport.errors import QualityError
 from polyport.expression import quote
-from polyport.pipeline.quality import conditions, limits, schema, sentences
+from polyport.pipeline.quality import conditions, limits, nested, schema, sentences
 from polyport.pipeline.quality.checks import (
     Check,
     Compiler,
@@ -23,10 +23,10 @@ from polyport.pipeline.quality.checks import (
     Settled,
     require,
 )  # fmt: skip
-from polyport.pipeline.quality.conditions import Condition
+from polyport.pipeline.quality.conditions import Column, Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from polyport.descriptor.types import Property, QualityRule
     from polyport.engine import Engine
@@ -91,11 +91,20 @@ def _not_run(check: Check, rule: QualityRule) -> Check:
 def _checked(at: Compiler, check: Check, rule: QualityRule, metric: str) -> Check:
     try:
         check = replace(check, limit=limits.limit(rule))
+        _check_nested(rule, metric)
         how, sentence = _metric(metric)(at, rule) if rule.type == "library" else _scalar(at, rule)
         _check_quarantine(check, how)
     except QualityError as error:
         return replace(check, how=Settled("error", sentences.cannot(error)))
     return replace(check, how=how, sentence=sentence)
+
+
+def _check_nested(rule: QualityRule, metric: str) -> None:
+    if rule.inside and metric not in ("nullValues", "missingValues", "invalidValues"):
+        raise QualityError(
+            "inside of a column only values are checked, not rows",
+            fix="nullValues, missingValues or invalidValues; or a `sql` rule on the column",
+        )
 
 
 def _metric(name: str) -> Callable[[Compiler, QualityRule], tuple[How, str]]:
@@ -122,7 +131,7 @@ def _check_quarantine(check: Check, how: How) -> None:
 
 
 def _null(at: Compiler, rule: QualityRule) -> tuple[How, str]:
-    return _rows(at, rule, lambda name: conditions.null(at.column(name)), values=False)
+    return _rows(at, rule, conditions.null, values=False)
 
 
 def _missing(at: Compiler, rule: QualityRule) -> tuple[How, str]:
@@ -131,37 +140,49 @@ def _missing(at: Compiler, rule: QualityRule) -> tuple[How, str]:
         raise QualityError(
             f"missingValues is a list, not {stand_ins!r}", fix="missingValues: [null, '', N/A]"
         )
-    return _rows(
-        at, rule, lambda name: conditions.missing(at.column(name), stand_ins), values=False
-    )
+    return _rows(at, rule, lambda column: conditions.missing(column, stand_ins), values=False)
 
 
 def _invalid(at: Compiler, rule: QualityRule) -> tuple[How, str]:
     given = {k: v for k, v in rule.arguments.items() if k not in _OF_COLUMNS}
     return _rows(
-        at, rule, lambda n: conditions.invalid(at.column(n), given or _declared(at, n)), values=True
+        at,
+        rule,
+        lambda column: conditions.invalid(column, given or _declared(at, column.name)),
+        values=not rule.inside,
     )
 
 
 def _declared(at: Compiler, name: str) -> Mapping[str, Any]:
     """What the property itself says of valid values."""
-    found: Property | None = next(
-        (p for p in at.candidate.object.properties if p.name == name), None
-    )
+    found = next((p for n, p in _properties(at) if n == name), None)
     if found is None:
         return {}
     options = {k: v for k, v in found.options.items() if k in conditions.OPTIONS and v is not None}
     return {**options, "validValues": found.valid_values} if found.valid_values else options
 
 
+def _properties(at: Compiler) -> Iterator[tuple[str, Property]]:
+    """All properties, those inside of others too, each with what sentences call it."""
+    waiting: list[tuple[tuple[str, ...], Property]] = [
+        ((p.name,), p) for p in at.candidate.object.properties
+    ]
+    while waiting:
+        way, one = waiting.pop()
+        yield nested.name(way), one
+        inner = (*one.properties, *((one.items,) if one.items else ()))
+        waiting += [((*way, each.name), each) for each in inner]
+
+
 def _rows(
-    at: Compiler, rule: QualityRule, condition: Callable[[str], Condition], *, values: bool
+    at: Compiler, rule: QualityRule, condition: Callable[[Column], Condition], *, values: bool
 ) -> tuple[How, str]:
     columns = _columns(at, rule)
-    made = [condition(name) for name in columns]
+    looked_at = [at.column(n, rule.inside if n == rule.column else ()) for n in columns]
+    made = [condition(column) for column in looked_at]
     sql = " OR ".join(c.sql for c in made)
     params = {k: v for c in made for k, v in c.params.items()}
-    words = [f"{name} {c.words}" for name, c in zip(columns, made, strict=True)]
+    words = [f"{column.name} {c.words}" for column, c in zip(looked_at, made, strict=True)]
     whole = Condition(f"({sql})", sentences.both(words), params)
     return Rows(whole, columns, values=values), whole.words
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from polyport.errors import QualityError
-from polyport.expression import quote
 from polyport.pipeline.quality import patterns, sentences, values
 
 if TYPE_CHECKING:
@@ -36,11 +35,21 @@ class Column:
     """A column of a candidate, while conditions on it are written."""
 
     name: str
+    """In sentences."""
     type: pa.DataType
     prefix: str
     """Of the names of bound values; unique in the dataset."""
     engine: Engine
+    sql: str
+    """Its value, for conditions."""
+    around: tuple[str, str] = ("", "")
+    """What stands before and after a condition on `sql`, where that is inside of a column."""
     params: dict[str, Any] = field(default_factory=dict)
+
+    def whole(self, condition: str) -> str:
+        """`condition` on `sql`, as one on a row."""
+        before, after = self.around
+        return f"{before}{condition}{after}"
 
     def bind(self, value: Any) -> str:
         """The parameter that stands for `value`."""
@@ -64,20 +73,20 @@ class Column:
 
 def null(column: Column) -> Condition:
     """True where the column is null."""
-    return Condition(f"{quote(column.name)} IS NULL", "is filled")
+    return Condition(column.whole(f"{column.sql} IS NULL"), "is filled")
 
 
 def missing(column: Column, stand_ins: Sequence[Any]) -> Condition:
     """True where the column is null or holds one of the values that stand for nothing."""
     given = [v for v in stand_ins if v is not None]
-    sql = f"{quote(column.name)} IS NULL"
+    sql = f"{column.sql} IS NULL"
     if bound := [b for b in (_stand_in(column, v) for v in given) if b]:
-        name = _text(column) if column.family == "text" else quote(column.name)
+        name = _text(column) if column.family == "text" else column.sql
         sql += f" OR {name} IN ({', '.join(bound)})"
     words = (
         f"is filled (not {sentences.listed([repr(v) for v in given])})" if given else "is filled"
     )
-    return Condition(f"({sql})", words, column.params)
+    return Condition(column.whole(f"({sql})"), words, column.params)
 
 
 def _stand_in(column: Column, value: Any) -> str:
@@ -91,7 +100,7 @@ def _stand_in(column: Column, value: Any) -> str:
 
 
 def _text(column: Column) -> str:
-    return values.text(column.name, column.type)
+    return values.text(column.sql, column.type)
 
 
 def invalid(column: Column, options: Mapping[str, Any]) -> Condition:
@@ -126,7 +135,8 @@ def allowed(column: Column, options: Mapping[str, Any]) -> Condition | None:
     if not made:
         return None
     sql = " OR ".join(f"({sql})" for sql, _ in made)
-    return Condition(f"({sql})", " and ".join(words for _, words in made), column.params)
+    words = " and ".join(words for _, words in made)
+    return Condition(column.whole(f"({sql})"), words, column.params)
 
 
 Written = tuple[str, str]
@@ -139,7 +149,7 @@ def _among(column: Column, options: Mapping[str, Any]) -> Written:
         raise QualityError(f"validValues is a list, not {allowed!r}", fix="validValues: [A, B]")
     filled = [v for v in allowed if v is not None]
     found = [column.fit(v) for v in filled]
-    name = _text(column) if column.family == "text" else quote(column.name)
+    name = _text(column) if column.family == "text" else column.sql
     words = f"is one of {sentences.listed(filled, limit=_SHOWN)}"
     return (f"{name} NOT IN ({', '.join(found)})" if found else f"{name} IS NOT NULL"), words
 
@@ -188,7 +198,7 @@ _BOUND_WORDS = {
 
 def _bounds(column: Column, options: Mapping[str, Any]) -> Written:
     given = {o: options[o] for o in _BOUNDS if o in options}
-    name = quote(column.name)
+    name = column.sql
     terms = [f"{name} {_BOUNDS[o]} {column.fit(v)}" for o, v in given.items()]
     if column.family == "float":
         terms.append(f"isnan({name})")
@@ -204,7 +214,7 @@ def _multiple(column: Column, options: Mapping[str, Any]) -> Written:
     step = values.fit(options["multipleOf"], column.name, column.type)
     if column.family not in values.NUMBERS or step <= 0:
         raise QualityError(f"multipleOf {step!r} of {column.name} needs a number above 0")
-    name, words = quote(column.name), f"is a multiple of {sentences.value(step)}"
+    name, words = column.sql, f"is a multiple of {sentences.value(step)}"
     if column.family != "float":
         return f"{name} % {column.bind(step)} <> 0", words
     # A binary fraction is a multiple where it is one within its own precision: 0.3 is a multiple of 0.1.
@@ -261,7 +271,7 @@ def _list(column: Column, option: str) -> str:
         raise QualityError(
             f"{option} is for lists, and {column.name} holds {values.name(column.type)}"
         )
-    return quote(column.name)
+    return column.sql
 
 
 OPTIONS: dict[str, Callable[[Column, Mapping[str, Any]], Written]] = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
 from polyport.errors import QualityError, QueryError
-from polyport.pipeline.quality import conditions, sentences, values
+from polyport.pipeline.quality import conditions, nested, sentences, values
 from polyport.pipeline.quality.checks import (
     Check,
     Duplicates,
@@ -60,8 +60,9 @@ def checks(at: Compiler) -> Iterator[Check]:
     physical = _physical(at)
     for item in at.candidate.object.properties:
         yield from _type(at, item, physical.get(item.name))
-        yield from _presence(at, item)
-        yield from _options(at, item)
+        yield from _presence(at, (item.name,), item)
+        yield from _options(at, (item.name,), item)
+        yield from _insides(at, item)
     yield from _keys(at)
     for relationship in at.candidate.object.relationships:
         yield _relationship(at, relationship)
@@ -137,11 +138,17 @@ def _type_of(at: Compiler, item: Property, physical: pa.DataType | QueryError | 
         raise QualityError(
             f"physicalType {item.physical_type!r} is no type of the engine", fix=physical.message
         )
-    if item.logical_type and values.family(built) not in _allowed(item, built):
-        return Settled("fail", f"built as {built}, which does not hold {item.logical_type} values")
+    if item.logical_type and (misfit := _fits(item, built)).status != "pass":
+        return misfit
     if physical is not None and values.family(built) != values.family(physical):
         return Settled("fail", f"built as {built}, and the contract says {item.physical_type}")
     return Settled("pass")
+
+
+def _fits(item: Property, built: pa.DataType) -> Settled:
+    if values.family(built) in _allowed(item, built):
+        return Settled("pass")
+    return Settled("fail", f"built as {built}, which does not hold {item.logical_type} values")
 
 
 def _allowed(item: Property, built: pa.DataType) -> tuple[str, ...]:
@@ -162,48 +169,87 @@ def _whole_decimal(item: Property, built: pa.DataType) -> bool:
     return item.logical_type == "integer" and pa.types.is_decimal(built) and built.scale == 0
 
 
-def _presence(at: Compiler, item: Property) -> Iterator[Check]:
+Way: TypeAlias = tuple[str, ...]
+"""A column, or the way from it to what lies inside: names of fields, and `[]` for each item."""
+
+
+def _insides(at: Compiler, item: Property) -> Iterator[Check]:
+    schema, name = at.candidate.table.schema, item.name
+    as_text = name in schema.names and values.family(schema.field(name).type) in ("text", "binary")
+    if as_text and (item.properties or item.items):
+        check = _check(at, "inside", f"what {name} is made of", column=name)
+        yield replace(check, how=Settled("listed", "it is built as text, which is not looked into"))
+    else:
+        yield from _nested(at, (name,), item)
+
+
+def _nested(at: Compiler, way: Way, item: Property) -> Iterator[Check]:
+    """The checks on what lies inside of a column, as on the column itself."""
+    for one in (*item.properties, *((item.items,) if item.items else ())):
+        inner = (*way, one.name)
+        yield from _inner_type(at, inner, one)
+        yield from _presence(at, inner, one)
+        yield from _options(at, inner, one)
+        if one.unique:
+            check = _inside(at, inner, "unique", f"{nested.name(inner)} is unique")
+            reason = "could not be run: what lies inside of a column is not compared between rows"
+            yield replace(check, how=Settled("error", reason))
+        yield from _nested(at, inner, one)
+
+
+def _inner_type(at: Compiler, way: Way, item: Property) -> Iterator[Check]:
+    if item.logical_type:
+        sentence = f"{nested.name(way)} is {_article(item.logical_type)}"
+        check = _inside(at, way, "type", sentence, dimension="conformity")
+        yield attempt(check, lambda: _fits(item, at.column(way[0], way[1:]).type))
+
+
+def _inside(at: Compiler, way: Way, rule: str, sentence: str, *, dimension: str = "") -> Check:
+    """A check of a column or inside of it, named by its way."""
+    named = ".".join((*way, rule))
+    return replace(_check(at, named, sentence, dimension=dimension), column=way[0])
+
+
+def _presence(at: Compiler, way: Way, item: Property) -> Iterator[Check]:
     if item.required or item.primary_key:
-        check = _check(
-            at, "required", f"{item.name} is filled", column=item.name, dimension="completeness"
+        check = _inside(
+            at, way, "required", f"{nested.name(way)} is filled", dimension="completeness"
         )
         yield attempt(
-            check, lambda: Rows(conditions.null(at.column(item.name)), (item.name,), values=False)
+            check, lambda: Rows(conditions.null(at.column(way[0], way[1:])), way[:1], values=False)
         )
 
 
-def _options(at: Compiler, item: Property) -> Iterator[Check]:
+def _options(at: Compiler, way: Way, item: Property) -> Iterator[Check]:
     known: set[str] = set(_NOT_OF_VALUES)
     for rule, names in _GROUPS:
         known.update(names)
         given = {n: item.options[n] for n in names if item.options.get(n) is not None}
         if given:
-            yield _allowed_values(at, item, rule, given)
+            yield _allowed_values(at, way, rule, given)
     if item.valid_values:
-        yield _allowed_values(at, item, "enum", {"validValues": item.valid_values})
+        yield _allowed_values(at, way, "enum", {"validValues": item.valid_values})
     for option in (o for o in item.options if o not in known):
-        check = _check(
-            at, option, f"{item.name}: {option} {item.options[option]}", column=item.name
-        )
+        check = _inside(at, way, option, f"{nested.name(way)}: {option} {item.options[option]}")
         yield replace(
             check, how=Settled("listed", f"{option} is not one that values are checked by")
         )
 
 
-def _allowed_values(at: Compiler, item: Property, rule: str, options: Mapping[str, Any]) -> Check:
+def _allowed_values(at: Compiler, way: Way, rule: str, options: Mapping[str, Any]) -> Check:
     said = ", ".join(f"{option} {sentences.value(value)}" for option, value in options.items())
-    check = _check(at, rule, f"{item.name}: {said}", column=item.name, dimension="conformity")
-    made = attempt(check, lambda: _rows(at, item, options))
+    check = _inside(at, way, rule, f"{nested.name(way)}: {said}", dimension="conformity")
+    made = attempt(check, lambda: _rows(at, way, options))
     if isinstance(made.how, Rows):
-        return replace(made, sentence=f"{item.name} {made.how.condition.words}")
+        return replace(made, sentence=f"{nested.name(way)} {made.how.condition.words}")
     return made
 
 
-def _rows(at: Compiler, item: Property, options: Mapping[str, Any]) -> How:
-    found = conditions.allowed(at.column(item.name), options)
+def _rows(at: Compiler, way: Way, options: Mapping[str, Any]) -> How:
+    found = conditions.allowed(at.column(way[0], way[1:]), options)
     if found is None:
         return Settled("listed", "nothing that values of this type can be checked by")
-    return Rows(found, (item.name,))
+    return Rows(found, way[:1], values=len(way) == 1)
 
 
 def _keys(at: Compiler) -> Iterator[Check]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from polyport.errors import QualityError
-from polyport.expression import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +46,10 @@ def family(kind: pa.DataType) -> str:
     return next((name for name, tests in _FAMILIES if any(test(kind) for test in tests)), "other")
 
 
-def text(column: str, kind: pa.DataType) -> str:
-    """SQL for the column's values as text."""
+def text(sql: str, kind: pa.DataType) -> str:
+    """SQL for the values of the expression `sql` as text."""
     plain = family(kind) == "text" and not isinstance(kind, pa.BaseExtensionType)
-    return quote(column) if plain else f"CAST({quote(column)} AS VARCHAR)"
+    return sql if plain else f"CAST({sql} AS VARCHAR)"
 
 
 def fit(given: Any, column: str, kind: pa.DataType) -> Any:
