@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from polyport.engine.walled import confined, faults, guard
+from polyport.engine.walled.nodes import RefusedError
 from polyport.engine.walled.protocol import PIECE, Channel, Silent
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class _Worker:
                 self._describe(tuple(asked.get("types") or ()), known)
             else:
                 self._run(asked, known)
-        except guard.RefusedError as error:
+        except RefusedError as error:
             line, column = faults.place(asked["sql"], error.position)
             told = {"kind": "refused", "message": error.message, "fix": error.fix}
             self.channel.answer({"error": {**told, "line": line, "column": column}})
