@@ -80,7 +80,9 @@ def serve(
         identify = server.login(products, at)
 
         def ready(addresses: Mapping[str, str], notes: Sequence[str]) -> None:
-            show_addresses(products, at.base, addresses if identify.local_owner else _asked(addresses))
+            show_addresses(
+                products, at.base, addresses if identify.local_owner else _asked(addresses)
+            )
             show_notes(notes)
             show_wrong(wrong)
             show_login(identify, at)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from polyport.engine.walled import nodes
+from polyport.engine.walled import nodes, patterns
 from polyport.engine.walled.nodes import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _RENAMED = {
-    "json_agg": "json_group_array",
-    "jsonb_agg": "json_group_array",
     "json_object_agg": "json_group_object",
     "jsonb_object_agg": "json_group_object",
     "json_build_object": "json_object",
@@ -79,6 +77,54 @@ def _extract(node: dict[str, Any]) -> bool:
     return True
 
 
+def _to_char(node: dict[str, Any]) -> bool:
+    """By a constant pattern; by others the macro of that name does what it can."""
+    arguments = _arguments(node)
+    said = nodes.constant(arguments[1]) if len(arguments) == 2 else None  # noqa: PLR2004 - moment, pattern
+    if said is None:
+        return False
+    if patterns.of_number(said):
+        raise RefusedError(
+            f"to_char does not know patterns of numbers, such as {said!r}, here",
+            "round(x, 2)::text, or printf('%.2f', x)",
+            nodes.place(node),
+        )
+    try:
+        parts = patterns.parts(said)
+    except patterns.UnknownPatternError as unknown:
+        raise RefusedError(
+            f"to_char does not know the pattern {unknown} here",
+            "a pattern of PostgreSQL's for moments; words in double quotes",
+            nodes.place(node),
+        ) from None
+    moment = _new(node, "polyport_moment", [arguments[0]])
+    first, *more = [_shown(node, moment, part) for part in parts]
+    for part in more:
+        first = _new(node, "polyport_joined", [first, part])
+    node.update({**first, "alias": node.get("alias", "")})
+    return True
+
+
+def _shown(node: dict[str, Any], moment: dict[str, Any], part: patterns.Part) -> dict[str, Any]:
+    made = moment
+    if part.format or not part.functions:
+        made = _new(node, "strftime", [moment, _text(part.format)])
+    for name in part.functions:
+        made = _new(node, name, [made])
+    return made
+
+
+def _json_agg(node: dict[str, Any]) -> bool:
+    """Of a list, which can be ordered and filtered as any aggregate."""
+    listed = {**node, "alias": ""}
+    _call(listed, "list")
+    alias = node.get("alias", "")
+    node.clear()
+    node.update(_new(listed, "polyport_json", [listed]))
+    node["alias"] = alias
+    return True
+
+
 def _similar(node: dict[str, Any]) -> bool:
     if not infix(node):
         return False
@@ -115,6 +161,9 @@ def _format(node: dict[str, Any]) -> bool:
 _CHANGES: Mapping[str, Callable[[dict[str, Any]], bool]] = {
     "date_part": _extract,
     "format": _format,
+    "json_agg": _json_agg,
+    "jsonb_agg": _json_agg,
+    "to_char": _to_char,
     "regexp_full_match": _similar,
 }
 
@@ -128,7 +177,18 @@ def _call(node: dict[str, Any], name: str) -> None:
 
 
 def _new(like: Mapping[str, Any], name: str, arguments: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    made = {**like, "alias": "", "arguments": [{"name": "", "expression": a} for a in arguments]}
+    made: dict[str, Any] = {
+        "class": "FUNCTION",
+        "type": "FUNCTION",
+        "alias": "",
+        "query_location": nodes.place(like),
+        "distinct": False,
+        "is_operator": False,
+        "export_state": False,
+        "filter": None,
+        "order_bys": {"type": "ORDER_MODIFIER", "orders": []},
+        "arguments": [{"name": "", "expression": argument} for argument in arguments],
+    }
     _call(made, name)
     return made
 

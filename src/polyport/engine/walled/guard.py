@@ -67,6 +67,8 @@ class Checked:
     """For parameters, by number: a SQL type, or `.column` for that of a column they are compared with."""
     parameters: int = 0
     """The highest number of a parameter."""
+    rewritten: bool = False
+    """Whether `sql` is not as it was written: places in it say nothing."""
     names: tuple[str, ...] = ()
     """What PostgreSQL calls its columns; empty where `*` leaves open how many there are."""
 
@@ -126,7 +128,7 @@ def _checked(
         again = _checked(con, _one(con, rows[0][0]), known)  # what runs is what was checked
         if set(again.tables) != set(found.tables):
             raise RefusedError("the statement cannot be written with snapshots", '"films@41"')
-        found.sql = again.sql
+        found.sql, found.rewritten = again.sql, True
     return found
 
 

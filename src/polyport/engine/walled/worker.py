@@ -119,9 +119,10 @@ class _Worker:
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
+            told = faults.told(error, asked["sql"])
             if known is not None:
-                error = self._placed(error, known.checked, asked)
-            self.channel.answer({"error": faults.told(error, asked["sql"])})
+                told = self._placed(told, error, known.checked, asked)
+            self.channel.answer({"error": told})
 
     def _known(self, sql: str) -> _Known:
         """The statement, checked: those that are asked again and again once."""
@@ -153,16 +154,22 @@ class _Worker:
         return self.wide
 
     def _placed(
-        self, error: Exception, checked: guard.Checked, asked: Mapping[str, Any]
-    ) -> Exception:
-        """The same error from a statement for which the engine names places."""
+        self,
+        told: dict[str, Any],
+        error: Exception,
+        checked: guard.Checked,
+        asked: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The same error with its place, as the engine names it for the statement as it was written; else without."""
         if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+            sql = asked["sql"] if checked.rewritten else checked.sql
             try:
-                self.con.execute(f"EXPLAIN {checked.sql}", asked.get("values") or None).fetchall()
+                self.con.execute(f"EXPLAIN {sql}", asked.get("values") or None).fetchall()
             except duckdb.Error as second:
-                found: Exception = second
-                return found
-        return error
+                found = faults.told(second, asked["sql"])
+                if not checked.rewritten or found["message"] == told["message"]:
+                    return found
+        return {**told, "line": 0, "column": 0} if checked.rewritten else told
 
     def _found(self, name: Name) -> str | None:
         """The key of the relation that a table's name means."""
@@ -277,7 +284,9 @@ class _Worker:
         self.channel.answer(said, more=True)
         failed = _stream(self.channel, reader.schema, chain(begun, reader))
         self.channel.answer(
-            {"error": faults.told(failed, asked["sql"])} if failed else {"done": True}
+            {"error": faults.told(failed, "" if checked.rewritten else asked["sql"])}
+            if failed
+            else {"done": True}
         )
 
 

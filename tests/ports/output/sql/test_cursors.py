@@ -71,7 +71,9 @@ def test_move_hold_and_close(connection):
     assert connection.execute("CLOSE c").statusmessage == "CLOSE CURSOR"
 
 
-@pytest.mark.parametrize("query", ["SELECT id FROM films ORDER BY id", "SELECT oid FROM pg_type ORDER BY oid"])
+@pytest.mark.parametrize(
+    "query", ["SELECT id FROM films ORDER BY id", "SELECT oid FROM pg_type ORDER BY oid"]
+)
 def test_a_place_further_on_can_be_fetched(connection, query):
     """As PostgreSQL does it for a cursor that is NO SCROLL."""
     whole = rows(connection, query)
@@ -82,7 +84,15 @@ def test_a_place_further_on_can_be_fetched(connection, query):
     assert connection.execute("MOVE ABSOLUTE 10 FROM c").statusmessage == "MOVE 1"
     assert rows(connection, "FETCH NEXT FROM c") == whole[10:11]
     assert rows(connection, "FETCH ABSOLUTE 100000 FROM c") == []
-    for back in ("FIRST", "ABSOLUTE 3", "ABSOLUTE -1", "RELATIVE 0", "RELATIVE -1", "LAST", "PRIOR"):
+    for back in (
+        "FIRST",
+        "ABSOLUTE 3",
+        "ABSOLUTE -1",
+        "RELATIVE 0",
+        "RELATIVE -1",
+        "LAST",
+        "PRIOR",
+    ):
         connection.execute("SAVEPOINT s")
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="only scan forward"):
             connection.execute(f"FETCH {back} FROM c")
