@@ -1,4 +1,4 @@
-"""What PostgreSQL means by functions that the engine calls otherwise: a statement's tree is changed before it is checked."""
+"""What PostgreSQL means by functions of other names in the engine: a tree is changed before it is checked."""
 
 from __future__ import annotations
 

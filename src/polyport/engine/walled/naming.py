@@ -75,12 +75,7 @@ def _name(node: Mapping[str, Any]) -> str:
         case "COLUMN_REF":
             found = node["column_names"][-1]
         case "FUNCTION" | "WINDOW" if not node.get("is_operator"):
-            called = node.get("function_name", "")
-            found = _CALLED.get(called, called)
-            if called == "date_part" and dialect.extracts(node):
-                found = "extract"
-            if called.startswith("regexp_") and dialect.infix(node):  # ~, SIMILAR TO
-                found = ""
+            found = _called(node)
         case "CAST":
             kind = (node.get("type_expr") or {}).get("type_name", "")
             found = _name(node.get("child") or {}) or str(kind).lower()
@@ -92,3 +87,13 @@ def _name(node: Mapping[str, Any]) -> str:
         case "OPERATOR":
             found = _OPERATORS.get(str(node.get("type")), "")
     return str(found)
+
+
+def _called(node: Mapping[str, Any]) -> str:
+    """The name of a function's column."""
+    called = str(node.get("function_name", ""))
+    if called == "date_part" and dialect.extracts(node):
+        return "extract"
+    if called.startswith("regexp_") and dialect.infix(node):  # ~, SIMILAR TO
+        return ""
+    return _CALLED.get(called, called)

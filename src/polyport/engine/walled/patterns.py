@@ -15,8 +15,8 @@ _PIECE = re.compile(
 )
 _SPELT = {
     "YYYY": "%Y", "IYYY": "%G", "YY": "%y", "MM": "%m", "DD": "%d", "DDD": "%j", "HH24": "%H", "HH12": "%I", "HH": "%I",
-    "MI": "%M", "SS": "%S", "MS": "%g", "US": "%f", "IW": "%V", "ID": "%u", "AM": "%p", "PM": "%p", "Mon": "%b", "Dy": "%a",
-    "TZ": "UTC", "OF": "+00",
+    "MI": "%M", "SS": "%S", "MS": "%g", "US": "%f", "IW": "%V", "ID": "%u", "AM": "%p", "PM": "%p", "Mon": "%b",
+    "Dy": "%a", "TZ": "UTC", "OF": "+00",
     "FMMonth": "%B", "FMDay": "%A", "FMMon": "%b", "FMDy": "%a", "FMYYYY": "%Y", "FMMM": "%-m", "FMDD": "%-d",
     "FMDDD": "%-j", "FMHH24": "%-H", "FMHH12": "%-I", "FMHH": "%-I", "FMMI": "%-M", "FMSS": "%-S", "FMID": "%u",
 }  # fmt: skip
@@ -56,9 +56,8 @@ def parts(pattern: str) -> list[Part]:
     """
     found: list[Part] = []
     for part in map(_part, _pieces(pattern)):
-        if found and not part.functions and not found[-1].functions:
-            part = Part(found.pop().format + part.format)
-        found.append(part)
+        joined = found and not part.functions and not found[-1].functions
+        found.append(Part(found.pop().format + part.format) if joined else part)
     return found or [Part("")]
 
 
@@ -77,8 +76,8 @@ def _part(piece: str) -> Part:
     if piece in _SPELT:
         return Part(_SPELT[piece])
     if piece in _PADDED:
-        spelt, *case = _PADDED[piece]
-        return Part(spelt, (*case, "polyport_padded"))
+        spelt, case = _PADDED[piece]
+        return Part(spelt, (case, "polyport_padded") if case else ("polyport_padded",))
     if bare in _CASED:
         spelt, case = _CASED[bare]
         return Part(spelt, (case,))

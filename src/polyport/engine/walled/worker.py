@@ -119,10 +119,7 @@ class _Worker:
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
-            told = faults.told(error, asked["sql"])
-            if known is not None:
-                told = self._placed(told, error, known.checked, asked)
-            self.channel.answer({"error": told})
+            self.channel.answer({"error": self._told(error, known, asked)})
 
     def _known(self, sql: str) -> _Known:
         """The statement, checked: those that are asked again and again once."""
@@ -153,23 +150,20 @@ class _Worker:
             self.wide = _opened(self.told, threads, self.told["wide"])
         return self.wide
 
-    def _placed(
-        self,
-        told: dict[str, Any],
-        error: Exception,
-        checked: guard.Checked,
-        asked: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        """The same error with its place, as the engine names it for the statement as it was written; else without."""
-        if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
-            sql = asked["sql"] if checked.rewritten else checked.sql
+    def _told(
+        self, error: Exception, known: _Known | None, asked: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """An error, with its place in the statement as it was written, where the engine names it."""
+        told, rewritten = faults.told(error, asked["sql"]), known and known.checked.rewritten
+        if known and isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+            sql = asked["sql"] if rewritten else known.checked.sql
             try:
                 self.con.execute(f"EXPLAIN {sql}", asked.get("values") or None).fetchall()
             except duckdb.Error as second:
                 found = faults.told(second, asked["sql"])
-                if not checked.rewritten or found["message"] == told["message"]:
+                if not rewritten or found["message"] == told["message"]:
                     return found
-        return {**told, "line": 0, "column": 0} if checked.rewritten else told
+        return {**told, "line": 0, "column": 0} if rewritten else told
 
     def _found(self, name: Name) -> str | None:
         """The key of the relation that a table's name means."""

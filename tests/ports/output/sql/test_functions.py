@@ -75,7 +75,7 @@ def test_they_give_what_postgresql_gives(connection, sql, found):
         ("width_bucket(35, 0, 100, 10)", 4), ("width_bucket(5.35, 0.024, 10.06, 5)", 3),
         ("width_bucket(0.35, 0, 0.7, 10)", 6), ("width_bucket(-1, 0, 0.7, 10)", 0), ("width_bucket(7, 0, 0.7, 10)", 11),
         ("width_bucket(30, 100, 0, 10)", 8), ("width_bucket(0, 100, 0, 10)", 11), ("width_bucket(100, 100, 0, 10)", 1),
-        (f"date_bin('15 minutes', {NOON}, TIMESTAMP '2001-01-01')", datetime(2024, 2, 29, 13, 0)),  # noqa: DTZ001
+        (f"date_bin('15 minutes', {NOON}, TIMESTAMP '2001-01-01')", datetime(2024, 2, 29, 13, 0)),
         ("date_trunc('day', TIMESTAMPTZ '2024-02-29 23:30:00+00', 'Europe/Berlin')", datetime(2024, 2, 29, 23, tzinfo=UTC)),
     ],
 )  # fmt: skip
