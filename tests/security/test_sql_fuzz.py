@@ -278,7 +278,7 @@ def bag(table):
 
 
 @settings(
-    max_examples=60 if settings.default.derandomize else 1_000,
+    max_examples=60 if settings.default.derandomize else 150,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.generate, Phase.shrink),
 )

@@ -27,8 +27,8 @@ _CASED = {
     "am": ("%p", "lower"), "pm": ("%p", "lower"),
 }  # fmt: skip
 _PADDED = {
-    "Month": ("%B",),
-    "Day": ("%A",),
+    "Month": ("%B", ""),
+    "Day": ("%A", ""),
     **{n: _CASED[n] for n in ("MONTH", "month", "DAY", "day")},
 }
 _COMPUTED = {
