@@ -288,6 +288,7 @@ def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_p
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert "Login: 2 keys" in err
+    assert "a key as the password" in err
     assert "without TLS, keys travel in clear text" in err
     assert made["key"][-43:] not in err
 

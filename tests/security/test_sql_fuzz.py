@@ -278,10 +278,8 @@ def bag(table):
 
 
 @settings(
-    max_examples=60,
-    deadline=None,
+    max_examples=60 if settings.default.derandomize else 150,
     suppress_health_check=list(HealthCheck),
-    derandomize=True,
     phases=(Phase.generate, Phase.shrink),
 )
 @given(

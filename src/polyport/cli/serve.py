@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from polyport.server import Node
 
 
+_HOW = "Put yourself for PRINCIPAL, and a key as the password; over HTTP -H 'Authorization: Bearer KEY'."
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -81,11 +82,12 @@ def serve(
         identify = server.login(products, at)
 
         def ready(addresses: Mapping[str, str], notes: Sequence[str]) -> None:
+            asked = addresses if identify.local_owner else _asked(addresses)
             if as_json:
-                served = [_served(product, at.base, addresses) for product in products]
+                served = [_served(product, at.base, asked) for product in products]
                 console.say_json({"url": at.base, "products": served, "unserved": _unserved(wrong)})
             else:
-                show_addresses(products, at.base, addresses)
+                show_addresses(products, at.base, asked)
             show_notes(notes)
             show_wrong(wrong)
             show_login(identify, at)
@@ -117,6 +119,11 @@ def _listened(said: str) -> tuple[str, int]:
     return kind, int(number)
 
 
+def _asked(addresses: Mapping[str, str]) -> Mapping[str, str]:
+    """Addresses of listening ports with a place for who logs in."""
+    return {kind: at.replace("://", "://PRINCIPAL@", 1) for kind, at in addresses.items()}
+
+
 def show_notes(notes: Sequence[str]) -> None:
     """What the users of listening ports should know."""
     for note in notes:
@@ -143,6 +150,7 @@ def show_login(identity: Identity, at: Node) -> None:
     known = [*([plural(count, "key")] if count else []), *issuers]
     if known:
         console.talk(console.dim(f"\nLogin: {', '.join(known)}. Ctrl-C ends it."))
+        console.talk(console.dim(_HOW))
     else:
         fix = "polyport access key create PRINCIPAL --role ROLE"
         console.talk(f"\n{console.warning('nobody can log in yet')}: {fix}. Ctrl-C ends it.")

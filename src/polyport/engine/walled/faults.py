@@ -14,7 +14,7 @@ _PREFIX = re.compile(r"^(?:[A-Z]\w+ )+Error: ")
 
 def place(sql: str, position: int) -> tuple[int, int]:
     """Line and column (1-based) of a byte of `sql`; (0, 0): not known."""
-    if position < 0:
+    if position < 0 or not sql:
         return 0, 0
     head = sql.encode(errors="replace")[:position].decode(errors="ignore")
     return head.count("\n") + 1, len(head) - (head.rfind("\n") + 1) + 1

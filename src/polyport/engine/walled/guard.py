@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import duckdb
 
-from polyport.engine.walled import naming, nodes
-from polyport.engine.walled.nodes import MOST_CHARACTERS
+from polyport.engine.walled import dialect, naming, nodes
+from polyport.engine.walled.nodes import MOST_CHARACTERS, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from polyport.engine.walled.nodes import Name
 
+NEAR = 0.8
+"""How much alike names are that are taken for each other: of `read_text`, nothing is meant that there is."""
 SEMICOLONS = 20
 """How many are looked at, from the end, for the one that ends the statement."""
 QUERY_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
@@ -48,14 +50,6 @@ CHANGES = ("polyport", "changes")
 """The one function of ours: `polyport.changes('films', 41, 42)`, a table for each three arguments."""
 
 
-class RefusedError(Exception):
-    """The statement says what no consumer may; `fix` tells what it can say instead."""
-
-    def __init__(self, message: str, fix: str = "", position: int = -1) -> None:
-        super().__init__(message)
-        self.message, self.fix, self.position = message, fix, position
-
-
 @dataclass(slots=True)
 class Checked:
     """A statement that may run."""
@@ -73,6 +67,8 @@ class Checked:
     """For parameters, by number: a SQL type, or `.column` for that of a column they are compared with."""
     parameters: int = 0
     """The highest number of a parameter."""
+    rewritten: bool = False
+    """Whether `sql` is not as it was written: places in it say nothing."""
     names: tuple[str, ...] = ()
     """What PostgreSQL calls its columns; empty where `*` leaves open how many there are."""
 
@@ -119,11 +115,12 @@ def _checked(
     tree = json.loads(rows[0][0])
     if tree.get("error"):
         _unserialised(tree)
-    guard = _Guard(Checked(text), known)
+    names = naming.names(tree)
+    guard = _Guard(Checked(text), known, rewritten=postgres and dialect.translated(tree))
     for statement in tree["statements"]:
         guard.walk(statement, frozenset())
     found = guard.found
-    found.names = naming.names(tree)
+    found.names = names
     guard.rewritten |= postgres and naming.named(tree, found.columns)
     found.star |= bool(guard.ends & guard.called)  # a table's name is its whole row
     if guard.rewritten:
@@ -131,7 +128,7 @@ def _checked(
         again = _checked(con, _one(con, rows[0][0]), known)  # what runs is what was checked
         if set(again.tables) != set(found.tables):
             raise RefusedError("the statement cannot be written with snapshots", '"films@41"')
-        found.sql = again.sql
+        found.sql, found.rewritten = again.sql, True
     return found
 
 
@@ -315,7 +312,7 @@ class _Guard:
         name = path[-1].lower()
         self.found.lasting &= name not in MOVING
         if path[:-1] not in ((), ("pg_catalog",)) or name not in self.functions:
-            near = get_close_matches(name, self.functions, 1)
+            near = get_close_matches(name, self.functions, 1, NEAR)
             raise RefusedError(
                 f"there is no function {'.'.join(path)} for consumers",
                 f"did you mean {near[0]}?" if near else "",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from polyport.engine.walled import dialect
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -13,6 +15,16 @@ _CALLED = {
     "list_value": "array",
     "struct_pack": "row",
     "array_value": "array",
+    "array_extract": "array",
+    "array_slice": "array",
+    "quantile_cont": "percentile_cont",
+    "quantile_disc": "percentile_disc",
+}
+_OPERATORS = {
+    "OPERATOR_COALESCE": "coalesce",
+    "GROUPING_FUNCTION": "grouping",
+    "ARRAY_EXTRACT": "array",
+    "ARRAY_SLICE": "array",
 }
 
 
@@ -63,8 +75,7 @@ def _name(node: Mapping[str, Any]) -> str:
         case "COLUMN_REF":
             found = node["column_names"][-1]
         case "FUNCTION" | "WINDOW" if not node.get("is_operator"):
-            called = node.get("function_name", "")
-            found = _CALLED.get(called, called)
+            found = _called(node)
         case "CAST":
             kind = (node.get("type_expr") or {}).get("type_name", "")
             found = _name(node.get("child") or {}) or str(kind).lower()
@@ -73,6 +84,16 @@ def _name(node: Mapping[str, Any]) -> str:
         case "SUBQUERY" if node.get("subquery_type") == "SCALAR":
             first = _listed((node.get("subquery") or {}).get("node") or {"select_list": ()})
             found = _name(first[0]) if first else ""
-        case "OPERATOR" if node.get("type") == "OPERATOR_COALESCE":
-            found = "coalesce"
+        case "OPERATOR":
+            found = _OPERATORS.get(str(node.get("type")), "")
     return str(found)
+
+
+def _called(node: Mapping[str, Any]) -> str:
+    """The name of a function's column."""
+    called = str(node.get("function_name", ""))
+    if called == "date_part" and dialect.extracts(node):
+        return "extract"
+    if called.startswith("regexp_") and dialect.infix(node):  # ~, SIMILAR TO
+        return ""
+    return _CALLED.get(called, called)

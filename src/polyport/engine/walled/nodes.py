@@ -13,6 +13,14 @@ MOST_CHARACTERS = 1_000_000
 """Of a statement."""
 
 
+class RefusedError(Exception):
+    """The statement says what no consumer may; `fix` tells what it can say instead."""
+
+    def __init__(self, message: str, fix: str = "", position: int = -1) -> None:
+        super().__init__(message)
+        self.message, self.fix, self.position = message, fix, position
+
+
 def path(node: Mapping[str, Any]) -> Name:
     """The parts of the name that a node has; none where it has none."""
     return tuple(map(str, (node.get("qualified_name") or {}).get("path") or ()))

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from polyport.engine.walled import confined, faults, guard
+from polyport.engine.walled.nodes import RefusedError
 from polyport.engine.walled.protocol import PIECE, Channel, Silent
 
 if TYPE_CHECKING:
@@ -111,16 +112,14 @@ class _Worker:
                 self._describe(tuple(asked.get("types") or ()), known)
             else:
                 self._run(asked, known)
-        except guard.RefusedError as error:
+        except RefusedError as error:
             line, column = faults.place(asked["sql"], error.position)
             told = {"kind": "refused", "message": error.message, "fix": error.fix}
             self.channel.answer({"error": {**told, "line": line, "column": column}})
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
-            if known is not None:
-                error = self._placed(error, known.checked, asked)
-            self.channel.answer({"error": faults.told(error, asked["sql"])})
+            self.channel.answer({"error": self._told(error, known, asked)})
 
     def _known(self, sql: str) -> _Known:
         """The statement, checked: those that are asked again and again once."""
@@ -151,17 +150,20 @@ class _Worker:
             self.wide = _opened(self.told, threads, self.told["wide"])
         return self.wide
 
-    def _placed(
-        self, error: Exception, checked: guard.Checked, asked: Mapping[str, Any]
-    ) -> Exception:
-        """The same error from a statement for which the engine names places."""
-        if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+    def _told(
+        self, error: Exception, known: _Known | None, asked: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """An error, with its place in the statement as it was written, where the engine names it."""
+        told, rewritten = faults.told(error, asked["sql"]), known and known.checked.rewritten
+        if known and isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+            sql = asked["sql"] if rewritten else known.checked.sql
             try:
-                self.con.execute(f"EXPLAIN {checked.sql}", asked.get("values") or None).fetchall()
+                self.con.execute(f"EXPLAIN {sql}", asked.get("values") or None).fetchall()
             except duckdb.Error as second:
-                found: Exception = second
-                return found
-        return error
+                found = faults.told(second, asked["sql"])
+                if not rewritten or found["message"] == told["message"]:
+                    return found
+        return {**told, "line": 0, "column": 0} if rewritten else told
 
     def _found(self, name: Name) -> str | None:
         """The key of the relation that a table's name means."""
@@ -276,7 +278,9 @@ class _Worker:
         self.channel.answer(said, more=True)
         failed = _stream(self.channel, reader.schema, chain(begun, reader))
         self.channel.answer(
-            {"error": faults.told(failed, asked["sql"])} if failed else {"done": True}
+            {"error": faults.told(failed, "" if checked.rewritten else asked["sql"])}
+            if failed
+            else {"done": True}
         )
 
 

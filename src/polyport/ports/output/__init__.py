@@ -147,7 +147,10 @@ class Listening(OutputPort, Protocol):
     """A port with a protocol of its own."""
 
     scheme: ClassVar[str]
-    """Of its addresses, `postgresql`: the `base_url` of `client_line` is `postgresql://127.0.0.1:8432`."""
+    """Of its addresses, `postgresql`: the `base_url` of `client_line` is `postgresql://127.0.0.1:8432`.
+
+    Over TLS it is `postgresql+tls://...`; and where one has to log in, `postgresql://ann@...`.
+    """
     offset: ClassVar[int]
     """Its listener's port is by default that of HTTP plus this."""
 

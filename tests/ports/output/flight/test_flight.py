@@ -435,6 +435,17 @@ def test_lines_and_snippets_run_when_pasted(listener, products):
         assert "Alien" in ran.stdout, name
 
 
+def test_where_one_logs_in_lines_have_a_place_for_the_key(products):
+    (port,) = products["films"].ports()
+    lines = [
+        port.client_line("grpc+tls://ann@h:1", "films"),
+        *port.snippets("grpc+tls://ann@h:1", "films").values(),
+    ]
+    for line in lines:
+        assert "'grpc+tls://h:1'" in line
+        assert "'adbc.flight.sql.authorization_header': 'Bearer KEY'" in line
+
+
 @pytest.mark.parametrize(
     "dataset", ["a 'b' $(touch /nix) `x`", 'say "hi"', "a;b", "back\\\\slash", "well!"]
 )

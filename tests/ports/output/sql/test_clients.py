@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import subprocess
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.clients import node_modules, old_duckdb, program, run
 
@@ -48,6 +50,23 @@ def test_the_port_s_own_line_runs_when_pasted(served):
     line = port.client_line(f"postgresql://127.0.0.1:{served.port}", "films")
     ran = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=300)
     assert "(3 rows)" in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("base", "address"),
+    [
+        ("postgresql://127.0.0.1:8432", "postgresql://owner@127.0.0.1:8432/cinema"),
+        ("postgresql://ann@h:8432", "postgresql://ann@h:8432/cinema"),
+        ("postgresql+tls://a%40b@h:8432", "postgresql://a%40b@h:8432/cinema?sslmode=require"),
+    ],
+)
+def test_lines_name_who_asks_and_ask_for_tls(served, base, address):
+    from polyport.ports.output.sql import SqlPort
+
+    port = next(p for p in served.product.ports() if isinstance(p, SqlPort))
+    said = [port.client_line(base, "films"), *port.snippets(base, "films").values()]
+    assert all(shlex.quote(address).strip("'") in line for line in said)
+    assert psycopg.conninfo.conninfo_to_dict(address)["dbname"] == "cinema"
 
 
 @pytest.mark.parametrize("name", ["psycopg", "adbc"])

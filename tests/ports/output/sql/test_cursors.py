@@ -71,6 +71,44 @@ def test_move_hold_and_close(connection):
     assert connection.execute("CLOSE c").statusmessage == "CLOSE CURSOR"
 
 
+@pytest.mark.parametrize(
+    "query", ["SELECT id FROM films ORDER BY id", "SELECT oid FROM pg_type ORDER BY oid"]
+)
+def test_a_place_further_on_can_be_fetched(connection, query):
+    """As PostgreSQL does it for a cursor that is NO SCROLL."""
+    whole = rows(connection, query)
+    connection.execute(f"DECLARE c NO SCROLL CURSOR FOR {query}")
+    assert rows(connection, "FETCH FIRST FROM c") == whole[:1]
+    assert rows(connection, "FETCH ABSOLUTE 5 FROM c") == whole[4:5]
+    assert rows(connection, "FETCH RELATIVE 3 FROM c") == whole[7:8]
+    assert connection.execute("MOVE ABSOLUTE 10 FROM c").statusmessage == "MOVE 1"
+    assert rows(connection, "FETCH NEXT FROM c") == whole[10:11]
+    assert rows(connection, "FETCH ABSOLUTE 100000 FROM c") == []
+    for back in (
+        "FIRST",
+        "ABSOLUTE 3",
+        "ABSOLUTE -1",
+        "RELATIVE 0",
+        "RELATIVE -1",
+        "LAST",
+        "PRIOR",
+    ):
+        connection.execute("SAVEPOINT s")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="only scan forward"):
+            connection.execute(f"FETCH {back} FROM c")
+        connection.execute("ROLLBACK TO s")
+
+
+def test_a_held_cursor_goes_with_the_transaction_that_is_rolled_back(connection):
+    connection.execute("DECLARE c CURSOR WITH HOLD FOR SELECT id FROM films ORDER BY id")
+    connection.rollback()
+    connection.execute("DECLARE c CURSOR WITH HOLD FOR SELECT 7 AS n")
+    connection.commit()
+    connection.execute("SELECT 1")
+    connection.rollback()
+    assert rows(connection, "FETCH ALL FROM c") == [(7,)]
+
+
 @pytest.mark.parametrize("binary", [False, True])
 def test_named_cursors_of_psycopg(connection, binary):
     whole = rows(connection, TYPES)

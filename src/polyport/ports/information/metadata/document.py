@@ -181,15 +181,15 @@ def _state(sight: Sight, spec: Port, port: OutputPort | None) -> str:
 
 
 def _snippets(sight: Sight, port: OutputPort, dataset: str) -> Json:
-    more = port.snippets(sight.at(port), dataset) if isinstance(port, Snippets) else {}
-    line = port.client_line(sight.at(port), dataset)
+    more = port.snippets(sight.login(port), dataset) if isinstance(port, Snippets) else {}
+    line = port.client_line(sight.login(port), dataset)
     return {"curl" if isinstance(port, Served) else "shell": line, **more}
 
 
 def _clients(sight: Sight) -> Json:
     """For each served port the line that reads the first dataset."""
     return {
-        sight.label(p): p.client_line(sight.at(p), d)
+        sight.label(p): p.client_line(sight.login(p), d)
         for p in (*sight.served, *sight.listening)
         for d in _first_seen(sight, p)
     }

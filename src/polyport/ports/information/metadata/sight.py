@@ -88,6 +88,15 @@ class Sight:
             return f"{scheme}://{f'[{asked}]' if ':' in asked else asked}:{number}"
         return address
 
+    def login(self, port: OutputPort) -> str:
+        """The address of an output port as clients are told it: of a listening one with who asks, if by a key."""
+        address = self.at(port)
+        if isinstance(port, Served) or not self.principal.credential:
+            return address
+        scheme, _, place = address.partition("://")
+        user = self.principal.id.partition(" as ")[0]  # whom a preview is of
+        return f"{scheme}://{quote(user, safe='')}@{place}"
+
     def term(self, name: str) -> str:
         """The address of a term of the glossary."""
         return f"{self.origin}/glossary/{quote(name, safe='')}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PRODUCT = "adbc.flight.sql.rpc.call_header.polyport-product"
 """How ADBC is told to send the header that chooses a product."""
+KEY = "adbc.flight.sql.authorization_header"
 
 
 class FlightPort:
@@ -46,9 +47,11 @@ class FlightPort:
         """A command that reads the first rows of `dataset` with ADBC."""
         schema = called(self.context.product, self.context.spec)
         sql = f"SELECT * FROM {quote(schema)}.{quote(dataset)} LIMIT 3"
+        address, key = _login(base_url)
+        arguments = ", ".join(map(repr, (address, key) if key else (address,)))
         lines = (
             "import adbc_driver_flightsql.dbapi as flight",
-            f"cursor = flight.connect({base_url!r}).cursor()",
+            f"cursor = flight.connect({arguments}).cursor()",
             f"cursor.execute({sql!r})",
             "print(cursor.fetch_arrow_table())",
         )
@@ -82,15 +85,23 @@ class FlightPort:
         }
 
     def _opening(self, base_url: str) -> list[str]:
-        options = {PRODUCT: called(self.context.product, self.context.spec)}
+        address, key = _login(base_url)
+        options = {PRODUCT: called(self.context.product, self.context.spec), **key}
         return [
             "import adbc_driver_flightsql.dbapi as flight",
-            f"connection = flight.connect({base_url!r}, {options!r}, autocommit=True)",
+            f"connection = flight.connect({address!r}, {options!r}, autocommit=True)",
             "cursor = connection.cursor()",
         ]
 
     def _sql(self, dataset: str) -> str:
         return f"SELECT * FROM {quote(dataset)} LIMIT 3"
+
+
+def _login(base_url: str) -> tuple[str, Mapping[str, str]]:
+    """The address without its user, and ADBC's options for one: a key says who asks."""
+    scheme, _, place = base_url.partition("://")
+    user, _, host = place.rpartition("@")
+    return f"{scheme}://{host}", {KEY: "Bearer KEY"} if user else {}
 
 
 def _shell(text: str) -> str:

@@ -66,8 +66,12 @@ class SqlPort:
         }
 
     def _address(self, base_url: str) -> str:
-        """With the owner as user, where none is named, and the product as database: an older major, `films@1`."""
+        """With the owner as user, where none is named, and the product as database: an older major, `films@1`.
+
+        `base_url` over TLS is `postgresql+tls://`, which is not PostgreSQL's: it has `sslmode` for that.
+        """
         scheme, _, host = base_url.partition("://")
         user = "" if "@" in host else f"{OWNER.id}@"
-        database = called(self.context.product, self.context.spec)
-        return f"{scheme}://{user}{host}/{quote(database, safe='@')}"
+        database = quote(called(self.context.product, self.context.spec), safe="@")
+        tls = "?sslmode=require" if scheme.endswith("+tls") else ""
+        return f"{self.scheme}://{user}{host}/{database}{tls}"

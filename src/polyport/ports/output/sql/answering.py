@@ -88,6 +88,8 @@ class _Answering:
             self._of_catalogue(cursor.found, self.portal.formats or cursor.formats, given)
             return
         found = self.held.cursor(given.name)
+        for _ in found.take(given.passed(found.taken)):
+            pass
         before = found.taken
         if given.move:
             for _ in found.take(given.count):
@@ -102,6 +104,7 @@ class _Answering:
 
     def _of_catalogue(self, found: Found, formats: Sequence[int], given: asked.Fetch) -> None:
         shown = message(*found.columns(formats))
+        found.take(formats, given.passed(found.taken))
         some = found.take(formats, given.count)
         if not given.move:
             self.send((shown if self.describe else b"") + b"".join(some))

@@ -72,6 +72,14 @@ class Fetch:
     """`ALL`: the rest."""
     move: bool = False
     backward: bool = False
+    skip: int = 0
+    """Rows that are passed over before."""
+    place: int = 0
+    """Of the one row that is taken, counted from 1, where it is said so; else 0."""
+
+    def passed(self, taken: int) -> int:
+        """How many rows are passed over, where `taken` have been; negative: it is behind."""
+        return self.place - 1 - taken if self.place else self.skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,17 +214,18 @@ class Conversation:
             raise StateError("34000", f'cursor "{name}" does not exist')
         return portal.rows
 
-    def drop_portals(self) -> None:
-        """Those that do not outlive a transaction go."""
+    def drop_portals(self, *, kept: bool = True) -> None:
+        """Those that do not outlive a transaction go; nor, unless it is `kept`, do those that it has declared."""
         for name, portal in list(self.portals.items()):
-            if not portal.hold:
+            if not portal.hold or (portal.fresh and not kept):
                 self.portals.pop(name).close()
+            portal.fresh = False
 
-    def end(self) -> None:
-        """End the transaction."""
+    def end(self, *, kept: bool = True) -> None:
+        """End the transaction; `kept`: it is not rolled back."""
         self.session.end()
         self.block.end()
-        self.drop_portals()
+        self.drop_portals(kept=kept)
         for name, before in self._local.items():
             back = f"SELECT set_config({literal(name)}, {literal(before)}, false)"
             self.told += [told for told in self.relayed.simple(back) if told[0] == b"S"]

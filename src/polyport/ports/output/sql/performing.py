@@ -62,7 +62,7 @@ def _transaction(held: Conversation, said: asked.Transaction, portal: Portal) ->
             if held.block.status == IDLE:
                 _warn(held, "25P01", "there is no transaction in progress")
             else:
-                held.end()
+                held.end(kept=not wrong)
         case _:
             portal.tag = held.block.savepoint(said)
 
@@ -93,6 +93,7 @@ def _declare(held: Conversation, said: asked.Declare, portal: Portal) -> None:
         raise StateError("42P03", f'cursor "{said.name}" already exists')
     bounded(held.portals)
     made = Portal(portal.prepared, formats=(1,) if said.binary else (), hold=said.hold)
+    made.fresh = held.block.status != IDLE
     if held.relayed.takes(said.query):
         question = Question(held.relayed, said.query, portal.prepared.oids, portal.raw)
         made.found = Found(question, held.told.append)
@@ -114,9 +115,9 @@ def _close(held: Conversation, said: asked.Close, portal: Portal) -> None:
 def _fetch(held: Conversation, said: asked.Fetch, _: Portal) -> None:
     """See that there are rows; they are taken as they are answered."""
     named = held.portals.get(said.name)
-    if named is None or named.found is None:
-        held.cursor(said.name)
-    if said.backward:
+    over_catalogue = None if named is None else named.found
+    taken = (over_catalogue or held.cursor(said.name)).taken
+    if said.backward or said.passed(taken) < 0:
         raise StateError(
             "55000", "cursor can only scan forward", fix="a cursor streams: FETCH FORWARD n"
         )

@@ -142,6 +142,8 @@ class Portal:
     """What its end is told with, where it gives no rows or has ended."""
     hold: bool = False
     """Whether it outlives its transaction."""
+    fresh: bool = False
+    """Whether the transaction that declared it is still open: with that it is rolled back, even if it is to be held."""
     copy: Copy | None = None
     raw: bytes = NO_VALUES
     """`values` as they came."""

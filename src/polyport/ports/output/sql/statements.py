@@ -172,18 +172,27 @@ def _move(said: Reader) -> Command:
 
 
 def _moved(said: Reader, *, move: bool) -> Command:
-    backward = said.took("prior", "backward", "first", "last", "absolute", "relative")
-    count = 1
-    if not backward and not said.took("next"):
+    backward, count, skip, place = said.took("prior", "backward", "last"), 1, 0, 0
+    if backward:
+        _count(said, default=1)
+    elif said.took("first"):
+        place = 1
+    elif said.took("absolute"):
+        place = _count(said, default=1)
+        backward = place <= 0
+    elif said.took("relative"):
+        skip = _count(said, default=1) - 1
+        backward = skip < 0
+    elif not said.took("next"):
         forward = said.took("forward")
         count = _count(said, default=1 if forward else None)
-    elif backward:
-        _count(said, default=1)
+        backward = count < ALL
     said.took("from", "in")
     name = said.name()
     said.end()
-    backward = backward or count < ALL
-    return Fetch(name, 0 if backward else count, move, backward)
+    if backward:
+        return Fetch(name, 0, move, backward=True)
+    return Fetch(name, count, move, skip=skip, place=place)
 
 
 def _count(said: Reader, *, default: int | None) -> int:
