@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain, islice
@@ -17,7 +15,7 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from polyport.engine.walled import confined, faults, guard
+from polyport.engine.walled import confined, faults, guard, locked
 from polyport.engine.walled.nodes import RefusedError
 from polyport.engine.walled.protocol import PIECE, Channel, Silent
 
@@ -35,7 +33,6 @@ MOST_KEPT, LONGEST_KEPT, MOST_SHAPES = 256, 10_000, 8
 PATIENCE = 0.05
 """Seconds that rows may wait for others to be sent with."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-PAGE = resource.getpagesize()
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -91,8 +88,8 @@ class _Worker:
 
     def __post_init__(self) -> None:
         try:
-            self.con = _opened(self.told, 1, self.told["scratch"])
-            _limit(int(self.told["bytes"]), int(self.told["spill_bytes"]))
+            self.con = locked.opened(self.told, 1, self.told["scratch"])
+            locked.limit(int(self.told["bytes"]), int(self.told["spill_bytes"]))
         except (duckdb.Error, MemoryError) as error:
             self.channel.answer({"error": faults.told(error)})
             raise Silent from error
@@ -147,7 +144,7 @@ class _Worker:
         if threads == 1 or sum(self.told["rows"][table] for table in tables) < MUCH:
             return self.con
         if self.wide is None:
-            self.wide = _opened(self.told, threads, self.told["wide"])
+            self.wide = locked.opened(self.told, threads, self.told["wide"])
         return self.wide
 
     def _told(
@@ -327,55 +324,6 @@ def _stream(
         return None
 
 
-def _opened(told: Mapping[str, Any], threads: int, scratch: str) -> duckdb.DuckDBPyConnection:
-    """A walled connection, with what may be seen and our macros; it spills to `scratch`."""
-    con = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "allow_community_extensions": False,
-            "allow_unsigned_extensions": False,
-            "errors_as_json": True,
-            "memory_limit": told["memory"],
-            "threads": threads,
-            "temp_directory": scratch,
-            "max_temp_directory_size": told["spill"],
-            "python_enable_replacements": False,
-        }
-    )
-    catalog = _quoted(told["catalog"])
-    con.execute("SET GLOBAL TimeZone = 'UTC'")
-    con.execute("SET GLOBAL parquet_metadata_cache = true")  # files of snapshots never change
-    con.execute(f"ATTACH ':memory:' AS {catalog}")
-    con.execute(f"SET GLOBAL allowed_paths = [{', '.join(map(_literal, told['files']))}]")
-    con.execute("SET GLOBAL enable_external_access = false")
-    con.execute(f"USE {catalog}")
-    if told["dialect"] == "postgres":
-        con.execute("SET integer_division = true")
-    for statement in told["macros"]:
-        con.execute(statement)
-    for schema in told["schemas"]:
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
-    for statement, table in told["statements"]:
-        if table is not None:
-            con.register("_rows", pa.ipc.open_stream(table).read_all())
-        con.execute(statement)
-        if table is not None:
-            con.unregister("_rows")
-    con.execute("SET lock_configuration = true")
-    return con
-
-
-def _limit(memory: int, spill: int) -> None:
-    """From here on no more than so many bytes: of memory beyond what is in use now, and in any one file."""
-    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - before anything else is loaded
-        used = int(file.read().split()[0]) * PAGE
-    resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (spill, spill))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.setrecursionlimit(5_000)
-
-
 _SAMPLES: dict[str, object] = {
     "BOOLEAN": True,
     "VARCHAR": "1",
@@ -409,11 +357,3 @@ def _sample(kind: str) -> object:
 def _type(kind: object) -> str:
     said = str(kind)
     return "VARCHAR" if said in ('"NULL"', "NULL") else said
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
