@@ -13,6 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from polyport.engine.duckdb import DuckDBEngine
+from polyport.model import Relation
 from polyport.pipeline.erasure.pieces import OVERLAP, Piece, UnreadableError, pieces
 from polyport.pipeline.erasure.survey import look
 from polyport.pipeline.erasure.tombstones import Hashing, Marks
@@ -126,3 +128,27 @@ def test_hashes_agree_with_values_on_words(value, around):
     marks = Marks.of([value], Hashing("s" * 64))
     assert marks.hits(Piece(text)).exact
     assert not Values([value]).hits(Piece(marks.blanked(text))).exact
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", None])
+def test_each_encoding_of_texts_is_read(tmp_path, encoding):
+    """By the engine as well as by others; where values are places in a dictionary, that is looked through."""
+    path, names = tmp_path / "x.parquet", [f"Anna Low{n}" for n in range(50)]
+    chosen = {"column_encoding": {"n": encoding, "in.list.element": encoding}} if encoding else {}
+    _PEOPLE.pq.write_table(
+        pa.table({"n": names, "in": [[n] for n in names]}),
+        path,
+        use_dictionary=not encoding,
+        row_group_size=20,
+        **chosen,
+    )
+    for at in (0, 30, 49):
+        assert look(path, Values([names[at]]))[0] >= 2
+
+
+def test_tables_of_the_engine_are_looked_through(tmp_path):
+    people = pa.table({"n": [f"Anna Low{n}" for n in range(500)], "few": ["Anna Few"] * 500})
+    with DuckDBEngine() as engine:
+        engine.write("SELECT * FROM people", {"people": Relation(people)}, tmp_path / "x.parquet")
+    for name in ("Anna Low0", "Anna Low499", "Anna Few"):
+        assert look(tmp_path / "x.parquet", Values([name]))[0] > 0

@@ -221,12 +221,23 @@ def _avro(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:  # noq
 def _parquet(source: Source, _: Path | None, depth: int) -> Iterator[Piece]:  # noqa: ARG001
     """Dictionaries as they lie in the file, so with entries that no row uses."""
     with pq.ParquetFile(source) as file:
-        leaves = [file.schema.column(i) for i in range(len(file.schema))]
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    source.seek(0)
-    with pq.ParquetFile(source, read_dictionary=texts) as file:
-        for group in range(file.num_row_groups):
-            yield from _table(file.read_row_group(group))
+        groups = [_coded(file.metadata.row_group(n)) for n in range(file.num_row_groups)]
+    for number, coded in enumerate(groups):
+        source.seek(0)
+        with pq.ParquetFile(source, read_dictionary=coded) as file:
+            yield from _table(file.read_row_group(number))
+
+
+def _coded(group: pq.RowGroupMetaData) -> list[str]:
+    """The columns of text that are written as places in a dictionary, and in no other way besides."""
+    chunks = [group.column(place) for place in range(group.num_columns)]
+    return [
+        chunk.path_in_schema
+        for chunk in chunks
+        if chunk.physical_type == "BYTE_ARRAY"
+        and any("DICTIONARY" in name for name in chunk.encodings)
+        and not any("DELTA" in name for name in chunk.encodings)
+    ]
 
 
 def _table(table: pa.Table) -> Iterator[Piece]:

@@ -68,6 +68,14 @@ KINDS = {
     '"NULL"': (pa.null(), st.none()),
 }  # fmt: skip
 
+SECONDS = st.integers(-2_208_988_800, 4_133_980_799)
+USUAL = {
+    "DATE": st.integers(-25_567, 47_846),
+    "TIMESTAMP": SECONDS.map(lambda n: n * 1_000_000),
+    "TIMESTAMP WITH TIME ZONE": SECONDS.map(lambda n: n * 1_000_000),
+}
+"""What is looked up: the years 1900 to 2100, without fractions of seconds."""
+
 
 def made(values, arrow):
     """The array; days and moments beyond Python's are given as numbers."""
@@ -85,6 +93,7 @@ def columns(draw, count):
     """A column of `count` rows that lies within a longer one, its SQL type and a format."""
     name = draw(st.sampled_from(sorted(KINDS)))
     arrow, strategy = KINDS[name]
+    strategy = draw(st.sampled_from([strategy, USUAL.get(name, strategy)]))
     value = draw(st.sampled_from([strategy, st.none() | strategy]))
     before, after = draw(st.integers(0, 9)), draw(st.integers(0, 2))
     size = before + count + after
@@ -138,3 +147,36 @@ def test_what_lies_under_a_null_is_not_sent():
     for write in (rows.plain, rows.by_numpy):
         found = write(b"D", batch, [pg_type("VARCHAR")], [1], "UTC")
         assert bytes(found) == row + b"ho" + b"D\0\0\0\x0a\0\1\xff\xff\xff\xff" + row + b"mi"
+
+
+def text(values, arrow, kind, zone="UTC"):
+    batch = pa.RecordBatch.from_arrays([made(values, arrow)], ["a"])
+    found = bytes(rows.by_numpy(b"D", batch, [pg_type(kind)], [0], zone))
+    assert found == bytes(rows.plain(b"D", batch, [pg_type(kind)], [0], zone))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow", "kind", "said"),
+    [
+        ([-25_567, 47_846], pa.date32(), "DATE", [b"1900-01-01", b"2100-12-31"]),
+        ([-25_568, 47_847], pa.date32(), "DATE", [b"1899-12-31", b"2101-01-01"]),
+        ([0, None], pa.date32(), "DATE", [b"1970-01-01"]),
+        ([-1_000_000, 86_399_000_000], pa.timestamp("us"), "TIMESTAMP", [b"1969-12-31 23:59:59", b"1970-01-01 23:59:59"]),
+        ([1_500_000], pa.timestamp("us"), "TIMESTAMP", [b"1970-01-01 00:00:01.5"]),
+        ([0], pa.timestamp("us", "UTC"), "TIMESTAMP WITH TIME ZONE", [b"1970-01-01 00:00:00+00"]),
+        ([Decimal("-0.50"), Decimal("1.05")], pa.decimal128(12, 2), "DECIMAL(12,2)", [b"-0.50", b"1.05"]),
+        ([Decimal("-12.05"), None], pa.decimal128(12, 2), "DECIMAL(12,2)", [b"-12.05"]),
+    ],
+)  # fmt: skip
+def test_what_is_looked_up_and_what_is_not(values, arrow, kind, said):
+    found = text(values, arrow, kind)
+    for each in said:
+        assert len(each).to_bytes(4, "big") + each in found
+
+
+def test_of_another_zone_instants_are_not_looked_up():
+    kind = "TIMESTAMP WITH TIME ZONE"
+    assert b"1970-01-01 05:30:00+05:30" in text(
+        [0], pa.timestamp("us", "UTC"), kind, "Asia/Kolkata"
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NUMPY: Final = find_spec("numpy") is not None
 """Whether it is installed: then rows are written by it, in a third of the time."""
 if NUMPY:
-    from polyport.ports.output.sql import blocks, vectors
+    from polyport.ports.output.sql import blocks, lookups, vectors
 
 ROWS: Final = 16_384
 """Rows that are written at once, so that their bytes stay in the processor's cache."""
@@ -55,9 +55,7 @@ def by_numpy(
     """The same, of one row at least, by NumPy."""
     pieces: list[blocks.Piece] = []
     for column, kind, form in zip(batch.columns, kinds, formats, strict=True):
-        pieces += (
-            vectors.field(column, kind) if form else blocks.field(texts.text(column, kind, zone))
-        )
+        pieces += vectors.field(column, kind) if form else lookups.field(column, kind, zone)
     return blocks.framed(tag, pieces, batch.num_rows, _opening(batch))
 
 
