@@ -383,7 +383,8 @@ def test_wrong_schedules(text, column):
 
 
 def test_each_code_used_is_explained_and_each_explained_is_used():
-    text = "".join(p.read_text() for p in (ROOT / "src/polyport/descriptor").rglob("*.py"))
+    parts = [ROOT / "src/polyport" / name for name in ("descriptor", "pipeline")]
+    text = "".join(path.read_text() for part in parts for path in part.rglob("*.py"))
     known = {entry.code for entry in codes.diagnostics()}
     used = set(re.findall(r'"(PP\d{3})"', text))
     assert used == known
