@@ -3,7 +3,10 @@ from __future__ import annotations
 import datetime as dt
 import gc
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -176,6 +179,68 @@ def test_data_larger_than_memory_spills(tmp_path):
 def test_a_setting_that_the_engine_does_not_take(tmp_path):
     with pytest.raises(ConfigurationError, match="memory"):
         DuckDBEngine(memory="lots", scratch=tmp_path)
+
+
+def test_a_limit_that_the_engine_does_not_take_is_said_before_anything_is_asked(tmp_path):
+    with DuckDBEngine(scratch=tmp_path) as engine:
+        with pytest.raises(ConfigurationError, match="memory"):
+            engine.limit(memory="lots")
+        engine.limit(memory="300MB", threads=1)
+        said = "SELECT current_setting('threads') AS t, current_setting('memory_limit') AS m"
+        assert rows(engine, said) == [{"t": 1, "m": "286.1 MiB"}]
+
+
+@pytest.fixture
+def openings(monkeypatch):
+    """The instances that are opened from now on, as they come."""
+    found, connect = [], duckdb.connect
+
+    def counted(**given):
+        time.sleep(0.05)  # so that those who come at once do meet
+        found.append(connect(**given))
+        return found[-1]
+
+    monkeypatch.setattr(duckdb, "connect", counted)
+    return found
+
+
+def test_an_instance_is_opened_by_the_first_question(openings):
+    with DuckDBEngine() as engine:
+        assert (engine.dialect, engine.progress()) == ("duckdb", None)
+        engine.limit()
+        engine.keep_hot()
+        assert not openings
+        assert rows(engine, "SELECT 1 AS x") == [{"x": 1}]
+        assert rows(engine, "SELECT current_setting('TimeZone') AS z") == [{"z": "UTC"}]
+    (opened,) = openings
+    with pytest.raises(duckdb.ConnectionException):
+        opened.cursor()
+
+
+def test_of_many_who_ask_first_one_opens_it(openings):
+    together = threading.Barrier(8)
+
+    def ask(number):
+        together.wait()
+        return rows(engine, f"SELECT {number} AS x")[0]["x"]
+
+    with DuckDBEngine() as engine, ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == list(range(8))
+    assert len(openings) == 1
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_is_closed_is_not_opened_again(openings, asked):
+    engine = DuckDBEngine()
+    if asked:
+        assert rows(engine, "SELECT 1 AS x") == [{"x": 1}]
+    engine.close()
+    engine.close()
+    with pytest.raises(duckdb.ConnectionException, match="already closed"):
+        engine.query("SELECT 1 AS x", {})
+    with pytest.raises(ConfigurationError, match="already closed"):
+        engine.limit(threads=1)
+    assert len(openings) == asked
 
 
 def test_plain_makes_schemas_comparable():

@@ -114,7 +114,7 @@ def test_the_least_asked_for_makes_room_and_what_is_too_large_stays_out(tmp_path
     pq.write_table(pa.table({"x": list(range(100_000))}), large)
     with DuckDBEngine() as engine:
         engine._hot = hot.HotTables(
-            engine._connection, most_bytes=int(hot._taken(str(paths[0])) * 2.5)
+            engine._open().cursor, most_bytes=int(hot._taken(str(paths[0])) * 2.5)
         )
         found = [warm(engine, relation(path)) for path in paths]
         assert found == ["hot_1.main.rows", "hot_2.main.rows", "hot_3.main.rows"]
@@ -147,7 +147,7 @@ def test_readers_under_way_outlive_their_table(tmp_path):
     pq.write_table(pa.table({"x": list(range(300_000))}), path)
     pq.write_table(pa.table({"x": list(range(300_000))}), other)
     with DuckDBEngine() as engine:
-        engine._hot = hot.HotTables(engine._connection, most_bytes=hot._taken(str(path)))
+        engine._hot = hot.HotTables(engine._open().cursor, most_bytes=hot._taken(str(path)))
         assert warm(engine, relation(path))
         reader = engine.query("SELECT x FROM t", {"t": relation(path)})
         first = reader.read_next_batch().num_rows
@@ -158,7 +158,7 @@ def test_readers_under_way_outlive_their_table(tmp_path):
 def test_a_table_that_cannot_be_loaded_is_read_from_its_files(engine, tmp_path, caplog):
     path = tmp_path / "t.parquet"
     pq.write_table(ROWS, path)
-    engine.keep_hot()._connection.execute("ATTACH ':memory:' AS hot_1")
+    engine.keep_hot()._cursor().execute("ATTACH ':memory:' AS hot_1")
     with caplog.at_level(logging.WARNING):
         assert warm(engine, relation(path)) is None
     assert "not kept in memory" in caplog.text

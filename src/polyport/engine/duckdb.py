@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,7 +36,7 @@ class DuckDBEngine:
     """An `Engine` with no server. `close()` it, or use it in `with`."""
 
     def __init__(self, *, memory: str = "", threads: int = 0, scratch: Path | None = None) -> None:
-        """Open one in-memory instance.
+        """Prepare one in-memory instance: it is opened when it is first asked, at once where a limit has to be tried.
 
         Args:
             memory: `4GB`; beyond it, work spills to `scratch`. Empty: DuckDB's own limit, 80 % of the machine.
@@ -45,7 +46,7 @@ class DuckDBEngine:
         Raises:
             ConfigurationError: DuckDB does not take a setting.
         """
-        config: dict[str, Any] = {
+        self._config: dict[str, Any] = {
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
@@ -54,20 +55,17 @@ class DuckDBEngine:
             "temp_directory": str(scratch or Path(tempfile.gettempdir()) / "polyport-spill"),
         }
         if memory:
-            config["memory_limit"] = memory
+            self._config["memory_limit"] = memory
         if threads:
-            config["threads"] = threads
+            self._config["threads"] = threads
+        self._opening = threading.Lock()
+        self._opened: duckdb.DuckDBPyConnection | None = None
+        self._closed = False
         self._newest: duckdb.DuckDBPyConnection | None = None
-        self._watched = False
+        self._watched = self._loud = False
         self._hot: HotTables | None = None
-        try:
-            self._connection = duckdb.connect(config=config)
-            self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-            self._loud = _has_bar(self._connection.cursor())
-        except duckdb.Error as error:
-            raise ConfigurationError(
-                _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
-            ) from error
+        if memory or threads:
+            self._open()
 
     def limit(self, *, memory: str = "", threads: int = 0) -> None:
         """From the next query on use at most so much; empty and 0: what DuckDB takes by itself.
@@ -75,6 +73,8 @@ class DuckDBEngine:
         Raises:
             ConfigurationError: DuckDB does not take a setting.
         """
+        if self._opened is None and not (memory or threads):
+            return
         said = [
             f"SET GLOBAL memory_limit = {_literal(memory)}"
             if memory
@@ -83,7 +83,7 @@ class DuckDBEngine:
         ]
         try:
             for statement in said:
-                self._connection.execute(statement)
+                self._open().execute(statement)
         except duckdb.Error as error:
             raise ConfigurationError(
                 _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
@@ -98,7 +98,10 @@ class DuckDBEngine:
         """Free the instance. Readers that are still open fail at their next batch."""
         if self._hot is not None:
             self._hot.close()
-        self._connection.close()
+        with self._opening:
+            self._closed = True
+            if self._opened is not None:
+                self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -160,7 +163,7 @@ class DuckDBEngine:
     def keep_hot(self) -> HotTables:
         """From now on hold in memory what is queried again and again: for a process that serves."""
         if self._hot is None:
-            self._hot = HotTables(self._connection)
+            self._hot = HotTables(lambda: self._open().cursor())
         return self._hot
 
     def progress(self) -> float | None:
@@ -191,6 +194,26 @@ class DuckDBEngine:
             raise
         return Written((target,), schema, rows, target.stat().st_size)
 
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        """The instance; whoever asks first opens it."""
+        if self._opened is None:
+            with self._opening:
+                if self._closed:
+                    raise duckdb.ConnectionException("Connection already closed!")
+                self._opened = self._opened or self._connect()
+        return self._opened
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        try:
+            made = duckdb.connect(config=self._config)
+            made.execute("SET GLOBAL TimeZone = 'UTC'")
+            self._loud = _has_bar(made.cursor())
+        except duckdb.Error as error:
+            raise ConfigurationError(
+                _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
+            ) from error
+        return made
+
     def _run(self, composed: Composed) -> pa.RecordBatchReader:
         cursor = self._cursor(composed)
         try:
@@ -201,7 +224,7 @@ class DuckDBEngine:
             raise _query_error(error, composed, cursor) from error
 
     def _cursor(self, composed: Composed, *, watched: bool = False) -> duckdb.DuckDBPyConnection:
-        cursor = self._connection.cursor()
+        cursor = self._open().cursor()
         self._newest = cursor if watched or self._watched else None
         if (
             self._newest or self._loud
@@ -216,8 +239,9 @@ class DuckDBEngine:
     def _register(self, scheme: str) -> None:
         import fsspec  # noqa: PLC0415 - only for tables that lie on an object store
 
-        if not self._connection.filesystem_is_registered(scheme):
-            self._connection.register_filesystem(fsspec.filesystem(scheme))
+        connection = self._open()
+        if not connection.filesystem_is_registered(scheme):
+            connection.register_filesystem(fsspec.filesystem(scheme))
 
 
 def _has_bar(cursor: duckdb.DuckDBPyConnection) -> bool:

@@ -21,7 +21,7 @@ from polyport.engine.compose import reader
 from polyport.expression import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from polyport.model import Files
 
@@ -72,9 +72,10 @@ class HotTables:
     """Loads tables in the background and forgets those that were not asked for. Safe over threads; `close()` it."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, *, most_bytes: int = MOST_BYTES
+        self, cursor: Callable[[], duckdb.DuckDBPyConnection], *, most_bytes: int = MOST_BYTES
     ) -> None:
-        self._connection = connection
+        """Hold none yet; `cursor` gives one of the instance that is to hold them."""
+        self._cursor = cursor
         self._most = most_bytes
         self._asked: dict[_Key, int] = {}
         self._held: dict[_Key, _Held] = {}
@@ -130,7 +131,7 @@ class HotTables:
         with self._lock:
             self._make_room(held.bytes)
         try:
-            with self._connection.cursor() as cursor:
+            with self._cursor() as cursor:
                 cursor.execute(f"ATTACH ':memory:' AS {held.database} (COMPRESS)")
                 held = replace(held, codes=_make_codes(cursor, held.database, reader(files)))
                 also = "".join(
@@ -166,7 +167,7 @@ class HotTables:
 
     def _detach(self, held: _Held) -> None:
         """Readers of the table that are under way keep it to their end."""
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(f"DETACH DATABASE IF EXISTS {held.database}")
 
 
