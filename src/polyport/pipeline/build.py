@@ -165,11 +165,10 @@ def _stages(
     raw = RawStore(job.folder("raw"), incoming=scratch / "incoming", clock=job.clock)
     received = _receive(job, raw, recorder)
     job.seen.plan, job.seen.received = work, received
-    inputs = read(job.inputs, received, engine=job.engine, scratch=scratch, recorder=recorder)
-    job.seen.columns = {
-        f"{RAW}{name}": job.engine.schema("SELECT * FROM source", {"source": relation}).names
-        for name, relation in inputs.items()
-    }
+    inputs, columns = read(
+        job.inputs, received, engine=job.engine, scratch=scratch, recorder=recorder
+    )
+    job.seen.columns = {f"{RAW}{name}": names for name, names in columns.items()}
     with job.store.stage(job.product.id, job.run) as staging:
         bench = Bench(
             job.engine,

@@ -79,36 +79,36 @@ def read(
     engine: Engine,
     scratch: Path,
     recorder: Recorder,
-) -> dict[str, Relation]:
-    """The rows of each input port as a relation; those that stream are written to `scratch` as they come.
+) -> tuple[dict[str, Relation], dict[str, list[str]]]:
+    """The rows of each input port as a relation, and its columns; what streams is written to `scratch` as it comes.
 
     Raises:
         InputError: The bytes are not what they should be, or not what the contract expects.
         StoreError: No space.
     """
-    relations = {}
+    relations, columns = {}, {}
     for name, port in inputs.items():
         with recorder.step("read", name) as entry:
-            relations[name], entry.rows = _read(name, port, received[name], engine, scratch)
+            relations[name] = found = _read(name, port, received[name], engine, scratch)
+            try:
+                columns[name] = engine.schema("SELECT * FROM source", {"source": found}).names
+                entry.rows = _rows(found, engine)
+            except QueryError as error:
+                raise input_error(name, error, {name: received[name]}) from error
             rows = [] if entry.rows is None else [plural(entry.rows, "row")]
             entry.detail = ", ".join([_names(received[name].objects), *rows])
             entry.notes = received[name].notes
-    return relations
+    return relations, columns
 
 
 def _read(
     name: str, port: InputPort, received: Received, engine: Engine, scratch: Path
-) -> tuple[Relation, int | None]:
+) -> Relation:
     found = port.read(received)
-    if isinstance(found, pa.RecordBatchReader):
-        with found:
-            written = engine.consume(found, scratch / f"{safe(f'raw.{name}')}.parquet")
-        return written.relation, written.rows
-    try:
-        engine.schema("SELECT * FROM source", {"source": found})
-        return found, _rows(found, engine)
-    except QueryError as error:
-        raise input_error(name, error, {name: received}) from error
+    if not isinstance(found, pa.RecordBatchReader):
+        return found
+    with found:
+        return engine.consume(found, scratch / f"{safe(f'raw.{name}')}.parquet").relation
 
 
 def _rows(relation: Relation, engine: Engine) -> int | None:

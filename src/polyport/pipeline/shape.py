@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 
@@ -15,8 +16,6 @@ from polyport.expression import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    import pyarrow as pa
 
     from polyport.descriptor.types import SchemaObject
     from polyport.engine import Engine
@@ -70,10 +69,14 @@ def shape(promised: SchemaObject, relation: Relation, *, engine: Engine, where: 
         for name, column in columns.items()
     )
     sql = f"SELECT {', '.join(shown)} FROM {SOURCE}"
-    made = engine.schema(sql, {SOURCE: relation})
+    made = engine.schema(sql, {SOURCE: relation}) if casts else _picked(columns, given)
     used = set(columns.values())
     extra = tuple(name for name in given.names if name not in used)
     return Shape(sql, made, casts, extra, same=made.equals(given))
+
+
+def _picked(columns: Mapping[str, str], given: pa.Schema) -> pa.Schema:
+    return pa.schema([given.field(column).with_name(name) for name, column in columns.items()])
 
 
 def _columns(promised: SchemaObject, given: list[str], where: str) -> dict[str, str]:

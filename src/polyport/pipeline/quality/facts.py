@@ -141,10 +141,7 @@ def _updated_at(scene: Scene, rows: int, before: int | None) -> datetime:
 def _same_rows(scene: Scene) -> bool:
     """Whether the previous snapshot has the same rows, in whatever order: asked only where their number is the same."""
     now, before = scene.candidate.relation, scene.before.tables[scene.name]
-    here, there = (
-        scene.engine.schema(f"SELECT * FROM {quote(scene.name)}", {scene.name: relation})
-        for relation in (now, before)
-    )
+    here, there = (measure.known_columns(relation, scene.engine) for relation in (now, before))
     if here != there:
         return False
     return same_rows(now, before, here.names, scene.engine)
@@ -334,7 +331,7 @@ def _not_comparable(scene: Scene, key: Sequence[str]) -> str:
         return "no snapshot before"
     if not key:
         return "no primary key"
-    old = scene.engine.schema(f"SELECT * FROM {quote(scene.name)}", {scene.name: before})
+    old = measure.known_columns(before, scene.engine)
     for column in key:
         if column not in old.names or column not in scene.schema.names:
             return f"{column} is not in both snapshots"

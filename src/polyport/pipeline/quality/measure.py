@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from polyport.errors import QualityError, QueryError
 from polyport.expression import quote
+from polyport.model import Files
 from polyport.pipeline.quality import limits, sentences
 from polyport.pipeline.quality.checks import Duplicates, Orphans, Rows, Scalar
 
@@ -58,6 +59,13 @@ def fetch(
         except (pa.ArrowException, OSError) as error:
             raise QueryError(str(error).strip().splitlines()[0]) from error
     return tuple(found)
+
+
+def known_columns(relation: Relation, engine: Engine) -> pa.Schema:
+    """The columns of a dataset; the engine is asked where its files do not say."""
+    if isinstance(relation.data, Files) and relation.data.schema and not relation.columns:
+        return relation.data.schema
+    return engine.schema("SELECT * FROM source", {"source": relation})
 
 
 def _tuples(batch: pa.RecordBatch) -> Iterable[tuple[Any, ...]]:
@@ -142,8 +150,8 @@ class Grouped:
             return ""
         name, source = quote(columns[0]), f"FROM {quote(dataset)}"
         relations = {dataset: self.relations[dataset]}
-        kind = self.engine.schema(f"SELECT {name} {source}", relations).field(0).type
-        if not pa.types.is_integer(kind):
+        known = known_columns(relations[dataset], self.engine)
+        if not pa.types.is_integer(known.field(columns[0]).type):
             return ""
         shown = ", ".join(f"CAST({one} AS VARCHAR)" for one in (f"min({name})", f"max({name})"))
         ((least, most, rows),) = fetch(self.engine, f"SELECT {shown}, count(*) {source}", relations)
