@@ -128,10 +128,10 @@ def test_what_takes_little_room_in_its_file_takes_it_in_memory(tmp_path):
     pq.write_table(pa.table({"x": ["a" * 5] * 500_000, "y": [1] * 500_000}), path)
     assert path.stat().st_size < 100_000
     with DuckDBEngine() as engine:
-        engine._hot = hot.HotTables(engine._connection, most_bytes=7_900_000)
+        engine._hot = hot.HotTables(engine._open().cursor, most_bytes=7_900_000)
         assert warm(engine, relation(path)) is None
         engine._hot.close()
-        engine._hot = hot.HotTables(engine._connection, most_bytes=8_100_000)
+        engine._hot = hot.HotTables(engine._open().cursor, most_bytes=8_100_000)
         assert warm(engine, relation(path))
 
 
