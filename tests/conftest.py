@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from tests.programs import polyport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 settings.register_profile("polyport", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=300)
 settings.load_profile("polyport")
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """`polyport` as a program that is there in no time: see `tests/programs.py`."""
+    with polyport(tmp_path_factory.mktemp("program")) as made:
+        yield made
 
 
 @pytest.hookimpl(tryfirst=True)

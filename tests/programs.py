@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,14 +27,20 @@ if TYPE_CHECKING:
 
 CALLER = """\
 #!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({address!r})
     said = json.dumps([os.getcwd(), dict(os.environ), sys.argv[1:]]) + "\\n"
     socket.send_fds(line, [b"."], [0, 1, 2])
     line.sendall(said.encode())
-    status = int(line.recv(8))
+    heard = line.makefile()
+    command = int(heard.readline())
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: os.kill(command, number))
+    status = int(heard.readline())
 if status < 0:
+    if status != -signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 sys.exit(status)
 """
@@ -64,7 +71,7 @@ def _know() -> None:
 
 
 def _attend(line: socket.socket) -> None:
-    """Tell a caller how its command ended; only in the process that is to be the command this returns."""
+    """Tell a caller which process its command is, and how it ended; only in the process that is to be the command this returns."""
     _, pipes, *_ = socket.recv_fds(line, 1, 3)
     with line.makefile() as reading:
         folder, environment, arguments = json.loads(reading.readline())
@@ -72,11 +79,12 @@ def _attend(line: socket.socket) -> None:
     if command:
         for pipe in pipes:
             os.close(pipe)
+        line.sendall(f"{command}\n".encode())
         follow = threading.Thread(target=_follow, args=(line, os.pidfd_open(command)), daemon=True)
         follow.start()
         status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
         with contextlib.suppress(BrokenPipeError):
-            line.sendall(str(status).encode())
+            line.sendall(f"{status}\n".encode())
         os._exit(0)
     for wanted, pipe in enumerate(pipes):
         os.dup2(pipe, wanted)
@@ -84,14 +92,15 @@ def _attend(line: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # it is where this environment says
     sys.argv = ["polyport", *arguments]
 
 
 def _follow(line: socket.socket, command: int) -> None:
-    """Who ends while waiting takes the command along."""
+    """Who is killed while waiting takes the command along; other signals it passes on."""
     line.recv(1)
     with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(command, signal.SIGTERM)
+        signal.pidfd_send_signal(command, signal.SIGKILL)
 
 
 def _main() -> None:

@@ -6,8 +6,8 @@ import os
 import pty
 import re
 import subprocess
-import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -39,11 +39,16 @@ def read_terminal(leader):
         found += chunk
 
 
-def on_a_terminal(*arguments, **environment):
+@pytest.fixture
+def on_a_terminal(program):
+    return partial(told_on_a_terminal, program)
+
+
+def told_on_a_terminal(program, *arguments, **environment):
     """(exit status, what stderr shows) of `polyport ARGUMENTS` with stderr on a terminal."""
     leader, follower = pty.openpty()
     try:
-        command = [sys.executable, "-m", "polyport", *map(str, arguments)]
+        command = [program, *map(str, arguments)]
         with subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
@@ -64,7 +69,7 @@ def slow(films):
     return films
 
 
-def test_a_terminal_shows_what_is_going_on_and_then_what_came_of_it(slow):
+def test_a_terminal_shows_what_is_going_on_and_then_what_came_of_it(slow, on_a_terminal):
     status, text = on_a_terminal("build", slow)
     assert status == 0, text
     seconds = [float(found) for found in LINE.findall(text)]
@@ -78,7 +83,7 @@ def test_a_terminal_shows_what_is_going_on_and_then_what_came_of_it(slow):
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {}], ids=["dumb", "json"])
-def test_a_simple_terminal_and_json_show_nothing_of_it(slow, environment):
+def test_a_simple_terminal_and_json_show_nothing_of_it(slow, on_a_terminal, environment):
     options = [] if environment else ["--json"]
     status, text = on_a_terminal("build", slow, *options, **environment)
     assert status == 0

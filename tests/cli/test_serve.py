@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Address
 
 import pytest
@@ -43,11 +44,16 @@ def get(url, context=None):
         return reply.read()
 
 
+@pytest.fixture(scope="module")
+def serving(program):
+    return partial(served, [program])
+
+
 @contextmanager
-def serving(folder, port, temp, *options, context=None, scheme="http"):
+def served(program, folder, port, temp, *options, context=None, scheme="http"):
     """The process, once it answers; killed if the test forgets to end it."""
     environment = os.environ | {"TMPDIR": str(temp)}
-    command = [sys.executable, "-m", "polyport", "serve", str(folder), "--port", str(port)]
+    command = [*program, "serve", str(folder), "--port", str(port)]
     command += map(str, options)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -138,8 +144,15 @@ def test_a_product_is_found_from_within_its_mesh(polyport, published):
         assert found["id"] not in [s.id for s in alone.history()]
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
-def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked):
+@pytest.mark.parametrize(
+    ("asked", "anew"),
+    [(signal.SIGINT, True), (signal.SIGTERM, False)],
+    ids=["ctrl-c", "terminate"],
+)
+def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked, anew, serving):
+    """`anew`: in an interpreter of its own, which has only what the command imports."""
+    if anew:
+        serving = partial(served, [sys.executable, "-m", "polyport"])
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     with Product.load(published / "films", state=published / ".polyport") as product:
@@ -175,7 +188,7 @@ def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked
     ]
 
 
-def test_serve_as_json_tells_the_addresses_on_stdout(published, tmp_path):
+def test_serve_as_json_tells_the_addresses_on_stdout(published, tmp_path, serving):
     port = free_port()
     with serving(published, port, tmp_path, "--json") as process:
         process.send_signal(signal.SIGINT)
@@ -187,7 +200,9 @@ def test_serve_as_json_tells_the_addresses_on_stdout(published, tmp_path):
     assert told["unserved"] == []
 
 
-def test_a_product_with_wrong_files_is_named_and_the_others_are_served(published, tmp_path):
+def test_a_product_with_wrong_files_is_named_and_the_others_are_served(
+    published, tmp_path, serving
+):
     root = shutil.copytree(published, tmp_path / "mesh")
     contract = root / "a-reviews/contracts/films.odcs.yaml"
     contract.write_text(contract.read_text().replace("logicalType: integer", "logicalType: no", 1))
@@ -213,7 +228,7 @@ def test_a_product_with_wrong_files_is_named_and_the_others_are_served(published
     assert "a-reviews/contracts/films.odcs.yaml:" in err
 
 
-def test_the_lines_that_serve_prints_work_when_pasted(published, tmp_path):
+def test_the_lines_that_serve_prints_work_when_pasted(published, tmp_path, serving):
     import shlex
 
     port = free_port()
@@ -269,7 +284,7 @@ def alone(mesh, polyport, tmp_path):
     return home
 
 
-def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_path):
+def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_path, serving):
     port, temp = free_port(), tmp_path / "temp"
     temp.mkdir()
     url = f"http://127.0.0.1:{port}/products/films/rest/v1/films"
@@ -293,7 +308,7 @@ def test_with_a_key_others_are_served_until_it_is_revoked(polyport, alone, tmp_p
     assert made["key"][-43:] not in err
 
 
-def test_tls(polyport, alone, tmp_path):
+def test_tls(polyport, alone, tmp_path, serving):
     pem, port = certificate(tmp_path), free_port()
     context = ssl.create_default_context(cafile=pem)
     text = polyport("access", "key", "create", "robot", alone).out.strip()
@@ -331,7 +346,7 @@ def certificate(folder):
     return path
 
 
-def test_another_node_is_read_with_a_key(polyport, alone, tmp_path, monkeypatch):
+def test_another_node_is_read_with_a_key(polyport, alone, tmp_path, monkeypatch, serving):
     """The consumer's key names it; a revoked one stops the next build."""
     port, temp, reader = free_port(), tmp_path / "temp", tmp_path / "reader"
     temp.mkdir()

@@ -13,7 +13,6 @@ import urllib.request
 
 import pytest
 from tests.docs.test_docs import FENCE, ROOT
-from tests.programs import polyport
 
 PAGES = (
     "agreements", "configuration", "contracts", "definition", "identity", "lineage", "metadata",
@@ -48,13 +47,10 @@ def free():
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory):
+def shell(tmp_path_factory, program):
     """Runs lines as pasted into a shell beside `messflix-demo`, which is served; gives status and what was said."""
     folder = tmp_path_factory.mktemp("pasted")
-    tools = folder / "tools"
-    tools.mkdir()
-    with polyport(tools) as program:
-        yield from served(folder, program)
+    yield from served(folder, program)
 
 
 def served(folder, program):

@@ -123,12 +123,12 @@ def test_readers_see_only_whole_snapshots_through_100_publishes(served):
     assert len(seen) > 5
 
 
-def test_of_two_builds_at_once_one_wins_and_the_other_is_told(served, polyport):
+def test_of_two_builds_at_once_one_wins_and_the_other_is_told(served, polyport, program):
     served.edit("transform/films.sql", "FROM sheet", "FROM cheap")
     served.write("transform/cheap.py", MEETING)
     (served.home / "meeting").mkdir()
     served.input(*ROWS[1:])
-    command = [sys.executable, "-m", "polyport", "build", str(served.home)]
+    command = [program, "build", served.home]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     try:
         said = {}
