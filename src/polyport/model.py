@@ -227,7 +227,8 @@ class RuleResult:
     measured: float | str | None = None
     expected: str = ""
     """`= 0 rows`, `< 5 percent`, `between 1 and 10`."""
-    rows_checked: int = 0
+    rows_checked: int | None = 0
+    """None: not told, to who sees a part of them."""
     rows_failing: int = 0
     rows_refused: int = 0
     """Failing rows that went to quarantine and are not in the snapshot."""

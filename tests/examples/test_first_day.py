@@ -133,7 +133,7 @@ def test_the_metadata_has_lines_for_sql_that_run(served):
     address = f"http://127.0.0.1:{port}/products/production-cost-statement"
     with urllib.request.urlopen(address) as reply:
         told = {p["name"]: p for p in json.load(reply)["ports"]["output"]}
-    assert told["sql"]["address"] == f"postgresql://127.0.0.1:{port + 32}"
+    assert told["sql"]["address"] == f"postgresql://127.0.0.1:{port + 32}/production-cost-statement"
     assert told["flight"]["address"] == f"grpc://127.0.0.1:{port + 33}"
     with_ours_first = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ran = []

@@ -28,6 +28,8 @@ class Sight:
     """Names of datasets and columns that are not shown."""
     whole: bool = False
     """Whether nothing is hidden or masked."""
+    partly: frozenset[str] = frozenset()
+    """Datasets of which some rows are hidden: how many there are is not told."""
     values: bool = False
     """Whether values of the data may be told, whatever the row: to the owner."""
 
@@ -37,7 +39,7 @@ class Sight:
         tables = {
             name: facts if self.values else replace(facts, newest="", gaps=())
             for name, facts in report.tables.items()
-            if self.seen is None or name in self.seen
+            if self.seen is None or (name in self.seen and name not in self.partly)
         }
         return replace(report, results=results, tables=tables)
 
@@ -58,6 +60,9 @@ class Sight:
             return result
         measured = None if isinstance(result.measured, str) else result.measured
         shown = replace(result, reason="", measured=measured)
+        if result.dataset in self.partly:
+            threshold = {} if result.metric == "rowCount" else result.threshold
+            shown = replace(shown, measured=None, rows_checked=None, threshold=threshold)
         if self.seen is None or self.says(result):
             return shown
         generic = f"{result.column} keeps a rule ({result.dimension or result.kind})"
@@ -93,4 +98,6 @@ def sight_through(product: DataProduct, principal: Principal, view: View | None)
     hidden = {name for name in product.objects if name not in seen}
     for name, promised in product.objects.items():
         hidden |= {p.name for p in promised.properties} - seen.get(name, frozenset())
-    return Sight(seen, plain, frozenset(hidden), whole=not hidden and seen == plain)
+    partly = frozenset(n for n in seen if view and not view.whole(n))
+    whole = not hidden and seen == plain
+    return Sight(seen, plain, frozenset(hidden), whole=whole, partly=partly)

@@ -339,6 +339,9 @@ def test_the_product_tells_of_itself_what_may_be_known(opened):
     columns = rows(session, "SELECT column_name, masked FROM polyport.columns ORDER BY position")
     assert [c["column_name"] for c in columns] == ["id", "title", "studio", "director", "released"]
     assert columns[3]["masked"]
+    checked = "SELECT DISTINCT rows_checked AS n FROM polyport.quality WHERE dataset = 'films'"
+    assert rows(session, checked) == [{"n": None}], "it sees two rows, not how many there are"
+    assert max(row["n"] for row in rows(whole, checked)) >= 4
     assert rows(session, "SELECT snapshot FROM polyport.datasets") == [
         {"snapshot": session.at("latest").sequence}
     ]

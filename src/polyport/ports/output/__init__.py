@@ -112,6 +112,15 @@ class Snippets(OutputPort, Protocol):
         ...
 
 
+@runtime_checkable
+class Addressed(OutputPort, Protocol):
+    """A port whose clients are told another address than its `base_url`."""
+
+    def address(self, base_url: str) -> str:
+        """What its clients take: `postgresql://127.0.0.1:8432/films?sslmode=require`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a listener listens, and who is let in."""

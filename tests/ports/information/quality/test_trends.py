@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ports.information.quality.broken_films import BASE, CLERK, HTML, ROWS, write
+from tests.ports.information.quality.broken_films import BASE, CLERK, HTML, PARTNER, ROWS, write
 
 from polyport.model import QualityReport, TableFacts
 from polyport.ports.information.quality import trends
@@ -34,6 +34,21 @@ def test_points_are_as_the_viewer_may_be_told(client):
     (point,) = client.get(f"{BASE}/reports", headers=CLERK).json()["reports"]
     assert set(point["rows"]) == {"films"}
     assert point["rows_failing"]["films"] == 1, "that of titles; costs are not seen"
+
+
+def test_how_many_rows_there_are_is_not_told_to_who_sees_some(client):
+    (point,) = client.get(f"{BASE}/reports", headers=PARTNER).json()["reports"]
+    assert "films" not in point["rows"]
+    results = client.get(BASE, headers=PARTNER).json()["results"]
+    mine = [r for r in results if r["dataset"] == "films"]
+    assert mine
+    assert {(r["rows_checked"], r["measured"]) for r in mine} == {(None, None)}
+    assert not any(r["threshold"] for r in mine if r["metric"] == "rowCount")
+    page = client.get(BASE, headers={**PARTNER, **HTML}).text
+    assert "<dt>Rows</dt>" not in page.partition(">films ")[2].partition("<h2")[0]
+    documents = client.get(BASE, headers={**PARTNER, "accept": "application/vnd.bitol.oors+json"})
+    assert re.search(r"\b\d+ rows break it", documents.text)
+    assert not re.search(r"\d+ of \d+ rows break it", documents.text)
 
 
 def test_a_wrong_limit_is_refused(client):

@@ -14,6 +14,9 @@ import psycopg
 import pytest
 from tests.clients import node_modules, old_duckdb, program, run
 
+from polyport.server import create_app
+from polyport.testing.asgi import Client
+
 JDBC = Path("/usr/share/java/postgresql.jar")
 ODBC = "psqlodbcw.so"
 
@@ -67,6 +70,23 @@ def test_lines_name_who_asks_and_ask_for_tls(served, base, address):
     said = [port.client_line(base, "films"), *port.snippets(base, "films").values()]
     assert all(shlex.quote(address).strip("'") in line for line in said)
     assert psycopg.conninfo.conninfo_to_dict(address)["dbname"] == "cinema"
+
+
+def test_its_address_in_the_metadata_is_one_that_clients_take(served):
+    said = "postgresql+tls://127.0.0.1:8432"
+    client = Client(create_app([served.product], addresses={"sql": said}))
+    (told,) = (
+        p
+        for p in client.get("/products/cinema/metadata").json()["ports"]["output"]
+        if p["name"] == "sql"
+    )
+    address = "postgresql://127.0.0.1:8432/cinema?sslmode=require"
+    assert told["address"] == address
+    assert psycopg.conninfo.conninfo_to_dict(address)["sslmode"] == "require"
+    headers = {"accept": "application/ld+json"}
+    found = client.get("/products/cinema/metadata", headers=headers).text
+    assert address in found
+    assert "+tls" not in found
 
 
 @pytest.mark.parametrize("name", ["psycopg", "adbc"])

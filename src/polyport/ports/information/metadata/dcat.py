@@ -143,7 +143,7 @@ def _service(sight: Sight, port: OutputPort) -> Node:
         "dct:title": f"{sight.product.name}: {sight.label(port)}",
         "dct:description": spec.description,
         "dcat:version": spec.version,
-        "dcat:endpointURL": [_ref(sight.at(port) + ("/" if isinstance(port, Served) else ""))],
+        "dcat:endpointURL": [_ref(sight.told(port))],
         "dcat:endpointDescription": [_ref(described)] if described else [],
         "dcat:servesDataset": [_ref(sight.part("dataset", d)) for d in sight.datasets],
     })  # fmt: skip

@@ -166,7 +166,7 @@ def _port(sight: Sight, spec: Port, port: OutputPort | None) -> Json:
         "state": _state(sight, spec, port),
     }
     if port is not None:
-        found["address"] = sight.at(port) + ("/" if isinstance(port, Served) else "")
+        found["address"] = sight.told(port)
         for dataset in _first_seen(sight, port):
             found["clients"] = _snippets(sight, port, dataset)
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from polyport.ports.contract_view import through, visible
-from polyport.ports.output import Listening, Served
+from polyport.ports.output import Addressed, Listening, Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,6 +87,12 @@ class Sight:
             asked = urlsplit(self.origin).hostname or host
             return f"{scheme}://{f'[{asked}]' if ':' in asked else asked}:{number}"
         return address
+
+    def told(self, port: OutputPort) -> str:
+        """The address of an output port as its clients take it."""
+        if isinstance(port, Served):
+            return f"{self.at(port)}/"
+        return port.address(self.at(port)) if isinstance(port, Addressed) else self.at(port)
 
     def login(self, port: OutputPort) -> str:
         """The address of an output port as clients are told it: of a listening one with who asks, if by a key."""

@@ -134,7 +134,8 @@ def _message(result: RuleResult, address: str) -> str:
     """Why, in words of ours, and where the rows are: no text that may quote one."""
     said = [_WHY[result.status]] if result.status in _WHY else []
     if result.rows_failing:
-        said.append(f"{result.rows_failing} of {result.rows_checked} rows break it.")
+        checked = "" if result.rows_checked is None else f" of {result.rows_checked}"
+        said.append(f"{result.rows_failing}{checked} rows break it.")
     if result.rows_refused:
         said.append(f"{result.rows_refused} rows were set aside, and are not in the snapshot.")
     if address and (result.rows_failing or result.rows_refused):

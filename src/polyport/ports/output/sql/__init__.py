@@ -42,11 +42,14 @@ class SqlPort:
     def client_line(self, base_url: str, dataset: str) -> str:
         """A `psql` command that shows the first rows of `dataset`."""
         sql = f"SELECT * FROM {identifier(dataset)} LIMIT 3"
-        return f"psql {shell(self._address(base_url))} -c {shell(sql)}"
+        return f"psql {shell(self.address(base_url, OWNER.id))} -c {shell(sql)}"
 
     def snippets(self, base_url: str, dataset: str) -> Mapping[str, str]:
         """Python with psycopg, with ADBC, and a URL for SQLAlchemy."""
-        sql, address = f"SELECT * FROM {identifier(dataset)} LIMIT 3", self._address(base_url)
+        sql, address = (
+            f"SELECT * FROM {identifier(dataset)} LIMIT 3",
+            self.address(base_url, OWNER.id),
+        )
         return {
             "psycopg": "\n".join(
                 (
@@ -65,13 +68,13 @@ class SqlPort:
             ),
         }
 
-    def _address(self, base_url: str) -> str:
-        """With the owner as user, where none is named, and the product as database: an older major, `films@1`.
+    def address(self, base_url: str, user: str = "") -> str:
+        """With `user`, where none is named, and the product as database: an older major, `films@1`.
 
         `base_url` over TLS is `postgresql+tls://`, which is not PostgreSQL's: it has `sslmode` for that.
         """
         scheme, _, host = base_url.partition("://")
-        user = "" if "@" in host else f"{OWNER.id}@"
+        named = "" if "@" in host or not user else f"{user}@"
         database = quote(called(self.context.product, self.context.spec), safe="@")
         tls = "?sslmode=require" if scheme.endswith("+tls") else ""
-        return f"{self.scheme}://{user}{host}/{database}{tls}"
+        return f"{self.scheme}://{named}{host}/{database}{tls}"
