@@ -11,6 +11,8 @@ from polyport.engine.walled.nodes import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+OWN = "polyport_"
+"""What macros are called that only we call."""
 _RENAMED = {
     "json_object_agg": "json_group_object",
     "jsonb_object_agg": "json_group_object",
@@ -57,6 +59,8 @@ def _changed(node: dict[str, Any]) -> bool:
     if node.get("class") not in ("FUNCTION", "WINDOW") or path[:-1] not in ((), ("pg_catalog",)):
         return False
     name = path[-1].lower() if path else ""
+    if name.startswith(OWN):
+        raise RefusedError(f"there is no function {name} for consumers", "", nodes.place(node))
     if name in _RENAMED:
         _call(node, _RENAMED[name])
         return True

@@ -43,7 +43,7 @@ TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "json_each", "json_tree
 MOVING = {
     "age", "ago", "current_date", "current_localtime", "current_localtimestamp", "current_time", "current_timestamp",
     "gen_random_uuid", "get_current_time", "get_current_timestamp", "localtime", "localtimestamp", "now", "random",
-    "setseed", "today", "transaction_timestamp", "uuid", "uuidv4", "uuidv7",
+    "reservoir_quantile", "setseed", "today", "transaction_timestamp", "uuid", "uuidv4", "uuidv7",
 }  # fmt: skip
 """Functions, and words that stand for one, which say something else each time."""
 CHANGES = ("polyport", "changes")
@@ -312,7 +312,8 @@ class _Guard:
         name = path[-1].lower()
         self.found.lasting &= name not in MOVING
         if path[:-1] not in ((), ("pg_catalog",)) or name not in self.functions:
-            near = get_close_matches(name, self.functions, 1, NEAR)
+            known = [f for f in self.functions if not f.startswith(dialect.OWN)]
+            near = get_close_matches(name, known, 1, NEAR)
             raise RefusedError(
                 f"there is no function {'.'.join(path)} for consumers",
                 f"did you mean {near[0]}?" if near else "",
