@@ -2,7 +2,7 @@
 
 Numbers are JSON numbers; floats that are not finite are null, as JSON has none. Dates are ISO 8601, timestamps RFC 3339
 (`Z` where they have a time zone), bytes base64. Lists and structs are arrays and objects; maps are objects, their keys
-as text.
+as text. A value of a union is written as one of its member.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ def _list(array: pa.Array) -> pa.Array:
 
 
 def _map(array: pa.Array) -> pa.Array:
-    keys = quoted(text(array.keys))
+    keys = array.keys
+    keys = quoted(values(keys) if pt.is_nested(keys.type) else text(keys))
     items = pc.binary_join_element_wise(keys, values(array.items), _scalar(":"))
     return _between("{", _gathered(array, items), "}", array)
 
@@ -176,9 +177,33 @@ def _between(opening: str, inner: pa.Array, closing: str, array: pa.Array) -> pa
 
 
 def _struct(array: pa.Array) -> pa.Array:
-    names = [array.type.field(place).name for place in range(array.type.num_fields)]
-    whole = _members(list(zip(names, array.flatten(), strict=True)), len(array), "}")
+    # `flatten()` would have Arrow end the process where a struct that is null holds a union.
+    places = range(array.type.num_fields)
+    fields = [(array.type.field(place).name, array.field(place)) for place in places]
+    whole = _members(fields, len(array), "}")
     return pc.if_else(array.is_valid(), whole, pa.scalar(None, TEXT))
+
+
+def _union(array: pa.Array) -> pa.Array:
+    """Each value as that of the member that it is."""
+    found = pa.nulls(len(array), TEXT)
+    codes, places = _part(array, 1, pa.int8()), None
+    if array.type.mode == "dense":
+        places = _part(array, 2, pa.int32())
+    for number in range(array.type.num_fields):
+        chosen = pc.equal(codes, array.type.type_codes[number])
+        member = array.field(number)
+        if places is not None:
+            member = member.take(pc.if_else(chosen, places, pa.scalar(None, pa.int32())))
+        found = pc.if_else(chosen, _values(member), found)
+    return found
+
+
+def _part(array: pa.Array, number: int, kind: pa.DataType) -> pa.Array:
+    """What one of its buffers says of its own rows: `type_codes` begins at the first of the buffer."""
+    return pa.Array.from_buffers(
+        kind, len(array), [None, array.buffers()[number]], offset=array.offset
+    )
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -197,4 +222,5 @@ _KINDS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array
     (_is_list, _list),
     (pt.is_map, _map),
     (pt.is_struct, _struct),
+    (pt.is_union, _union),
 )

@@ -20,7 +20,8 @@ def text(array: pa.Array) -> pa.Array:
     """`array` as `large_string`; null stays null.
 
     Decimals have all their digits and no exponent; dates are ISO 8601; timestamps RFC 3339, in UTC with `Z` where they
-    have a time zone; durations ISO 8601; bytes base64; floats that are not finite `NaN`, `Infinity` and `-Infinity`.
+    have a time zone; durations and intervals ISO 8601; bytes base64; floats that are not finite `NaN`, `Infinity` and
+    `-Infinity`.
     For lists, structs and maps see `polyport.ports.formats.nested`.
     """
     kind = array.type
@@ -53,6 +54,14 @@ def _iso_duration(value: timedelta) -> str:
     sign, value = ("-", -value) if value < timedelta() else ("", value)
     seconds = Decimal(value // timedelta(microseconds=1)).scaleb(-6)
     return f"{sign}PT{seconds.normalize():f}S"
+
+
+def _iso_interval(value: pa.MonthDayNano) -> str:
+    """Months, days and seconds are told apart, each with its sign: `P14M`, `P1M-2DT3.5S`."""
+    seconds = Decimal(value.nanoseconds).scaleb(-9).normalize()
+    parts = [f"{n}{mark}" for n, mark in ((value.months, "M"), (value.days, "D")) if n]
+    time = [f"T{seconds:f}S"] if seconds or not parts else []
+    return "P" + "".join(parts + time)
 
 
 def _each(write: Callable[[Any], str]) -> Callable[[pa.Array], pa.Array]:
@@ -120,5 +129,6 @@ _KINDS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array
     (pa.types.is_timestamp, _timestamp),
     (pa.types.is_time, _time),
     (pa.types.is_duration, _each(_iso_duration)),
+    (pa.types.is_interval, _each(_iso_interval)),
     (_is_binary, _each(lambda v: base64.b64encode(v).decode())),
 )

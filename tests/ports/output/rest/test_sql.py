@@ -108,6 +108,13 @@ def test_rows_come_with_their_columns_and_the_snapshot(client, mesh):
     assert reply.headers["Cache-Control"] == "private, no-store"
 
 
+def test_intervals_are_durations(client):
+    sql = "SELECT INTERVAL '14 months -2 days 3.5 seconds' AS a, max(shot::TIMESTAMP) - min(shot::TIMESTAMP) AS b, INTERVAL 0 DAY AS c FROM films"
+    assert rows(ask(client, sql)) == [{"a": "P14M-2DT3.5S", "b": "P6048D", "c": "PT0S"}]
+    found = ask(client, sql, accept="text/csv").text.splitlines()
+    assert found == ["a,b,c", "P14M-2DT3.5S,P6048D,PT0S"]
+
+
 def test_no_rows_are_an_empty_list(client):
     assert rows(ask(client, "SELECT * FROM films WHERE false")) == []
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from polyport.errors import ConfigurationError, NotFoundError, PolyportError, QueryError
 from polyport.ports.counted import counting
 from polyport.ports.output.flight.errors import told
+from polyport.ports.output.flight.types import plain_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import pyarrow as pa
 
     from polyport.access.sql import Answer, Described, Session
     from polyport.ports.output import OutputContext
@@ -163,7 +164,7 @@ def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> 
     asked = time.perf_counter()
     try:
         with _failing(talk, principal), talk.lock:
-            answer = talk.session.query(sql, rows[0])
+            answer = _query(talk, sql, rows[0])
             ahead = tuple(_first(answer.reader))
             talk.reading += 1
     except BaseException:
@@ -171,6 +172,15 @@ def run(talk: Talk, principal: str, sql: str, rows: tuple[Row, ...] = ((),)) -> 
             talk.close()
         raise
     return Statement(talk, principal, sql, answer, ahead, rows[1:], asked)
+
+
+def _query(talk: Talk, sql: str, values: Row) -> Answer:
+    answer = talk.session.query(sql, values)
+    schema = plain_schema(answer.reader.schema)
+    if schema.equals(answer.reader.schema):
+        return answer
+    batches = (batch.cast(schema) for batch in answer.reader)
+    return replace(answer, reader=pa.RecordBatchReader.from_batches(schema, batches))
 
 
 def _first(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -193,7 +203,8 @@ def describe(talk: Talk, principal: str, sql: str) -> Described:
     """
     try:
         with _failing(talk, principal), talk.lock:
-            return talk.session.describe(sql)
+            found = talk.session.describe(sql)
+            return replace(found, columns=plain_schema(found.columns))
     finally:
         if not talk.lasting:
             talk.close()
@@ -239,7 +250,7 @@ def _all(statement: Statement) -> Iterator[pa.RecordBatch]:
     yield from _read(statement.answer, talk.lock)
     for values in statement.more:
         with talk.lock:
-            answer = talk.session.query(statement.sql, values)
+            answer = _query(talk, statement.sql, values)
         if not schema.equals(answer.reader.schema):
             answer.reader.close()
             raise QueryError(

@@ -30,6 +30,24 @@ _NAMES |= {
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),\s*(\d{1,2})\)")
 
 
+def plain(kind: pa.DataType) -> pa.DataType:
+    """The type with values in place of dictionaries (ENUM): some clients take none that begin within a stream."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(plain(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(plain(kind.key_type), plain(kind.item_type))
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(plain(kind.value_type)))
+    return kind
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """The same columns, each of a `plain` type."""
+    return pa.schema([f.with_type(plain(f.type)) for f in schema], schema.metadata)
+
+
 def arrow(name: str) -> pa.DataType:
     """The Arrow type of a parameter of the SQL type `name`: text, where the statement leaves it open."""
     if name.endswith("[]"):
