@@ -67,6 +67,13 @@ def translated(query: exp.Expr) -> str:
         table.set("this", exp.to_identifier(name, quoted=True))
         table.set("db", None)
         table.set("catalog", None)
+    for column in query.find_all(exp.Column):
+        if column.db:  # pg_catalog.pg_class.relname, as SQLAlchemy writes it
+            named = column.db.lower() == "information_schema"
+            table = f"information_schema.{column.table}".lower() if named else column.table
+            column.set("table", exp.to_identifier(table, quoted=True))
+            column.set("db", None)
+            column.set("catalog", None)
     for node in reversed(list(query.walk())):
         made = _node(node)
         if made is not node:
