@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import pyarrow.types as pt
 
 from polyport.errors import QueryError
-from polyport.expression import Attribute, Compare, In, IsNull, Like, leaves, mapped
+from polyport.expression import Attribute, Compare, In, Inside, IsNull, Like, leaves, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-    from polyport.expression import Expression, Value
+    from polyport.expression import Expression, Leaf, Value
 
 
 MOST_DIGITS = 38
@@ -143,8 +143,30 @@ def _compared(
 ) -> Iterator[tuple[str, pa.DataType, Value]]:
     for leaf in leaves(where) if where is not None else ():
         place = schema.get_field_index(leaf.column)
-        if place >= 0:
-            yield from ((leaf.column, schema.field(place).type, v) for v in _values(leaf))
+        if place < 0:
+            continue
+        name, kind, test = leaf.column, schema.field(place).type, leaf
+        if isinstance(leaf, Inside):
+            name, kind, test = leaf.test.column, _inside(kind, leaf), leaf.test
+        yield from ((name, kind, value) for value in _values(test))
+
+
+def _inside(kind: pa.DataType, leaf: Inside) -> pa.DataType:
+    """The type of what is asked for inside of a column.
+
+    Raises:
+        QueryError: It is not there.
+    """
+    for name in leaf.path:
+        place = kind.get_field_index(name) if pt.is_struct(kind) else -1
+        if place < 0:
+            raise QueryError(f"there is no {name!r} in {leaf.column!r}", where=leaf.test.column)
+        kind = kind.field(place).type
+    if not leaf.item:
+        return kind
+    if not (pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)):
+        raise QueryError(f"{leaf.test.column!r} is no list")
+    return kind.value_type
 
 
 def _too_fine(kind: pa.DataType, value: Value) -> bool:
@@ -161,13 +183,13 @@ _DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
 """How many an integer of so many bits can have."""
 
 
-def _values(leaf: Compare | In | Like | IsNull) -> tuple[Value, ...]:
+def _values(leaf: Leaf) -> tuple[Value, ...]:
     match leaf:
         case Compare(_, _, value) | Like(_, value):
             return (value,)
         case In(_, values):
             return values
-        case IsNull():
+        case IsNull() | Inside():
             return ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from polyport.expression.tree import And, Attribute, Compare, In, IsNull, Like, Not, Or
+from polyport.expression.tree import And, Attribute, Compare, In, Inside, IsNull, Like, Not, Or
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,11 +41,23 @@ def _write(node: Expression, bind: Callable[[Value], str]) -> str:
             return _joined(" OR ", terms, bind) if terms else "FALSE"
         case Not(term):
             return f"NOT ({_write(term, bind)})"
-    return _write_leaf(node, bind)
+        case Inside():
+            return _write_inside(node, bind)
+    return _write_leaf(node, quote(node.column), bind)
 
 
-def _write_leaf(node: Compare | In | Like | IsNull, bind: Callable[[Value], str]) -> str:
-    column = quote(node.column)
+def _write_inside(node: Inside, bind: Callable[[Value], str]) -> str:
+    place = quote(node.column)
+    for name in node.path:
+        place = f"({place}).{quote(name)}"
+    if node.item and isinstance(node.test, Compare):
+        return f"list_contains({place}, {bind(node.test.value)})"
+    return _write_leaf(node.test, place, bind)
+
+
+def _write_leaf(
+    node: Compare | In | Like | IsNull, column: str, bind: Callable[[Value], str]
+) -> str:
     match node:
         case Compare(_, op, value):
             return f"{column} {'<>' if op == '!=' else op} {bind(value)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from polyport.expression.parsing import KEYWORDS, PLAIN
 from polyport.expression.sql import quote
-from polyport.expression.tree import And, Attribute, Compare, In, IsNull, Like, Not, Or
+from polyport.expression.tree import And, Attribute, Compare, In, Inside, IsNull, Like, Not, Or
 
 if TYPE_CHECKING:
     from polyport.expression.tree import Expression, Value
@@ -18,7 +18,8 @@ def to_text(expression: Expression) -> str:
     """The filter that `parse` reads as `expression`.
 
     Raises:
-        ValueError: No text gives such a tree: an `and`, `or` or `in` of nothing, a column without a name.
+        ValueError: No text gives such a tree: an `and`, `or` or `in` of nothing, a column without a name, what is
+            inside of one.
     """
     match expression:
         case And(terms) | Or(terms):
@@ -28,6 +29,8 @@ def to_text(expression: Expression) -> str:
             return word.join(_inside(term, expression) for term in terms)
         case Not(term):
             return f"not {_inside(term, expression)}"
+        case Inside(column):
+            raise ValueError(f"no text says what is inside of {column!r}")
     return _leaf_text(expression)
 
 

@@ -56,6 +56,19 @@ class IsNull:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """A test of what is inside of a column. Ports ask it; the text of a filter has no word for it."""
+
+    column: str
+    path: tuple[str, ...]
+    """Fields of structs, the outermost first; none: the column itself."""
+    test: Compare | In | Like | IsNull
+    """Of what is there. Its `column` is how it was asked for, and its values are no `Attribute`."""
+    item: bool = False
+    """Whether it is of the items of the list that is there: equal to one of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """`not term`."""
 
@@ -76,7 +89,8 @@ class Or:
     terms: tuple[Expression, ...]
 
 
-Expression: TypeAlias = "Compare | In | Like | IsNull | Not | And | Or"
+Leaf: TypeAlias = "Compare | In | Like | IsNull | Inside"
+Expression: TypeAlias = "Leaf | Not | And | Or"
 
 
 def columns(expression: Expression) -> tuple[str, ...]:
@@ -84,7 +98,7 @@ def columns(expression: Expression) -> tuple[str, ...]:
     return tuple(dict.fromkeys(leaf.column for leaf in leaves(expression)))
 
 
-def leaves(expression: Expression) -> Iterator[Compare | In | Like | IsNull]:
+def leaves(expression: Expression) -> Iterator[Leaf]:
     """The comparisons, left to right."""
     match expression:
         case And(terms) | Or(terms):
@@ -126,7 +140,7 @@ def mapped(node: Expression, change: Callable[[str, Value], Value]) -> Expressio
             return type(node)(tuple(mapped(term, change) for term in terms))
         case Not(term):
             return Not(mapped(term, change))
-        case IsNull():
+        case IsNull() | Inside():
             return node
     return _mapped_leaf(node, change)
 

@@ -2,6 +2,7 @@
 
     COLUMN=value                 equal; also .ne .gt .ge .lt .le, .like (% any text, _ one character),
                                  .in=a,b (an item with a comma in double quotes), .null=true|false
+    COLUMN.FIELD=value           the same of a field of a struct, however deep; LIST.has=value: with such an item
     sort=-amount,id              descending with a minus; nulls come last either way
     fields=a,b                   the columns shown
     limit, cursor                how many rows, and from where on (paging)
@@ -24,17 +25,17 @@ import pyarrow.types as pt
 
 from polyport.access import Measure, Order
 from polyport.errors import QueryError
-from polyport.expression import And, Compare, In, IsNull, Like, Not
+from polyport.expression import And, Compare, In, Inside, IsNull, Like, Not
 from polyport.ports.http import digest
 from polyport.ports.values import kind, read, sortable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from polyport.expression import Comparator, Expression
 
-Operator: TypeAlias = Literal["", "ne", "gt", "ge", "lt", "le", "in", "like", "null"]
+Operator: TypeAlias = Literal["", "ne", "gt", "ge", "lt", "le", "in", "like", "null", "has"]
 Function: TypeAlias = Literal[
     "count", "count_distinct", "sum", "avg", "min", "max", "median", "stddev"
 ]
@@ -61,6 +62,13 @@ class Parameter:
     column: str
     operator: Operator
     type: pa.DataType
+    path: tuple[str, ...] = ()
+    """Where in the column it asks: fields of structs, the outermost first."""
+
+    @property
+    def asked(self) -> str:
+        """The column and where in it."""
+        return ".".join((self.column, *self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +140,11 @@ def fields(given: Mapping[str, str], schema: pa.Schema) -> tuple[str, ...]:
 
 
 def parameters(schema: pa.Schema) -> tuple[Parameter, ...]:
-    """The parameters that filter rows with the columns `schema`, in the columns' order, each name once."""
+    """The parameters that filter rows with the columns `schema`, each name once.
+
+    Those of the columns come first, in their order, and then those of what is inside of them: so a column whose own
+    name has a dot in it keeps it.
+    """
     taken: dict[str, Parameter] = {}
     for column in schema:
         operators = _operators(column.type)
@@ -140,7 +152,27 @@ def parameters(schema: pa.Schema) -> tuple[Parameter, ...]:
         prefix = _prefix(column.name, operators, others)
         for name, operator in zip(_names(prefix, operators), operators, strict=True):
             taken[name] = Parameter(name, column.name, operator, column.type)
+    for column in schema:
+        for path, operators, data_type in _inside(column.type):
+            asked = ".".join((column.name, *path))
+            prefix = _prefix(asked, operators, taken.keys() | set(schema.names))
+            for name, operator in zip(_names(prefix, operators), operators, strict=True):
+                taken[name] = Parameter(name, column.name, operator, data_type, path)
     return tuple(taken.values())
+
+
+def _inside(
+    data_type: pa.DataType, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], tuple[Operator, ...], pa.DataType]]:
+    """What can be asked of the fields and the items in a value of `data_type`, which is at `path`."""
+    if pt.is_list(data_type) or pt.is_large_list(data_type) or pt.is_fixed_size_list(data_type):
+        if kind(data_type.value_type) not in ("other", "uuid"):
+            yield path, ("has",), data_type.value_type
+    elif pt.is_struct(data_type):
+        for field in data_type:
+            inner = (*path, field.name)
+            yield inner, _operators(field.type), field.type
+            yield from _inside(field.type, inner)
 
 
 def _operators(data_type: pa.DataType) -> tuple[Operator, ...]:
@@ -261,17 +293,26 @@ def _where(given: Mapping[str, str], filters: Mapping[str, Parameter]) -> Expres
 
 
 def _condition(parameter: Parameter, text: str) -> Expression:
-    column, what = parameter.column, f"parameter {parameter.name!r}"
+    column, what = parameter.asked, f"parameter {parameter.name!r}"
     match parameter.operator:
         case "null":
-            null = IsNull(column)
+            null = _there(parameter, IsNull(column))
             return null if read(text, pa.bool_(), what) else Not(null)
         case "in":
-            return In(column, tuple(read(item, parameter.type, what) for item in items(text)))
+            values = tuple(read(item, parameter.type, what) for item in items(text))
+            return _there(parameter, In(column, values))
         case "like":
-            return Like(column, text)
+            return _there(parameter, Like(column, text))
+        case "has":
+            value = read(text, parameter.type, what)
+            return Inside(parameter.column, parameter.path, Compare(column, "=", value), item=True)
         case operator:
-            return Compare(column, _COMPARATORS[operator], read(text, parameter.type, what))
+            value = read(text, parameter.type, what)
+            return _there(parameter, Compare(column, _COMPARATORS[operator], value))
+
+
+def _there(parameter: Parameter, test: Compare | In | Like | IsNull) -> Expression:
+    return Inside(parameter.column, parameter.path, test) if parameter.path else test
 
 
 def items(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pyarrow as pa
 
 from polyport.engine.keyed.codecs import codec, restored
-from polyport.expression import And, Compare, In, IsNull, Like, Not, Or, quote
+from polyport.expression import And, Compare, In, Inside, IsNull, Like, Not, Or, quote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,6 +153,8 @@ class KeyedIndex:
                 return f"({word.join(self._condition(t, params) for t in terms) or empty})"
             case Not(term):
                 return f"NOT ({self._condition(term, params)})"
+            case Inside():
+                raise _DeclinedError
         return self._leaf(node, params)
 
     def _leaf(self, leaf: Compare | In | Like | IsNull, params: list[Any]) -> str:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import dataset
 
 from polyport.errors import AccessError, ConfigurationError, InputError, NotFoundError, QueryError
-from polyport.expression import And, Compare, In, IsNull, Like, Not, Or, attributes, parse
+from polyport.expression import And, Compare, In, Inside, IsNull, Like, Not, Or, attributes, parse
 from polyport.expression import columns as named
 from polyport.model import LATEST
 from polyport.ports.input import Received, _client, _documents, _expect, _kept
@@ -207,6 +207,8 @@ def arrow_filter(node: Expression, schema: pa.Schema) -> pc.Expression:
             return reduce(operator.or_, (arrow_filter(t, schema) for t in terms), pc.scalar(False))
         case Not(term):
             return ~arrow_filter(term, schema)
+        case Inside(column):
+            raise TypeError(f"a filter of text asks nothing inside of {column!r}")
     return _leaf(node, schema.field(node.column).type)
 
 

@@ -106,7 +106,7 @@ def parameter(filtered: Parameter) -> Schema:
     elif filtered.operator == "in":
         schema = {"type": "array", "items": schema, "minItems": 1}
         extra = {"style": "form", "explode": False}
-    words = _WORDS[filtered.operator].format(filtered.column)
+    words = _WORDS[filtered.operator].format(filtered.asked)
     return {"name": filtered.name, "in": "query", "description": words, "schema": schema, **extra}
 
 
@@ -119,6 +119,7 @@ _WORDS = {
     "le": "Rows whose `{}` is less or equal.",
     "in": "Rows whose `{}` is one of the values; one with a comma in it stands in double quotes.",
     "like": "Rows whose `{}` fits the pattern: `%` any text, `_` one character.",
+    "has": "Rows whose list `{}` has the value as an item.",
     "null": "true: rows without `{}`; false: rows with one.",
 }
 

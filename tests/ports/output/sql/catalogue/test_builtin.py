@@ -70,9 +70,13 @@ def test_it_says_what_it_is(small, session):
         ("select has_table_privilege(current_user, 'films', 'SELECT')", [("t",)]),
         ("select relname from pg_class where relname !~ '^pg_' and relname operator(pg_catalog.~) '^f'", [("films",)]),
         ("select relname from pg_class where relkind = any (array['r', 'v']) order by 1 limit 1", [("costs",)]),
-        ("select pg_catalog.pg_class.relname from pg_catalog.pg_class join pg_catalog.pg_namespace on pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace"
-         " where pg_catalog.pg_class.relname = 'films' and pg_catalog.pg_class.relkind = any (array['r', 'p'])"
-         " and pg_catalog.pg_table_is_visible(pg_catalog.pg_class.oid) and pg_catalog.pg_namespace.nspname != 'pg_catalog'", [("films",)]),
+        (
+            """select pg_catalog.pg_class.relname from pg_catalog.pg_class join pg_catalog.pg_namespace
+            on pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace where pg_catalog.pg_class.relname = 'films'
+            and pg_catalog.pg_class.relkind = any (array['r', 'p']) and pg_catalog.pg_namespace.nspname != 'pg_catalog'
+            and pg_catalog.pg_table_is_visible(pg_catalog.pg_class.oid)""",
+            [("films",)],
+        ),
         ("select information_schema.tables.table_name from information_schema.tables where information_schema.tables.table_name = 'films'", [("films",)]),
         ("select description from pg_description where objsubid = 0", [("All films",)]),
     ],

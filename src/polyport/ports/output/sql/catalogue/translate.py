@@ -70,8 +70,8 @@ def translated(query: exp.Expr) -> str:
     for column in query.find_all(exp.Column):
         if column.db:  # pg_catalog.pg_class.relname, as SQLAlchemy writes it
             named = column.db.lower() == "information_schema"
-            table = f"information_schema.{column.table}".lower() if named else column.table
-            column.set("table", exp.to_identifier(table, quoted=True))
+            relation = f"information_schema.{column.table}".lower() if named else column.table
+            column.set("table", exp.to_identifier(relation, quoted=True))
             column.set("db", None)
             column.set("catalog", None)
     for node in reversed(list(query.walk())):
