@@ -7,7 +7,7 @@ import re
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from polyport.expression import And, Attribute, Compare, In, IsNull, Like, Not, Or, columns
+from polyport.expression import And, Attribute, Compare, In, Inside, IsNull, Like, Not, Or, columns
 
 TEXTUAL = ("hash", "partial", "constant", "prefix")
 
@@ -24,6 +24,8 @@ def truth(node, row, known):  # noqa: PLR0911 - one line a form
         case Not(term):
             found = truth(term, row, known)
             return None if found is None else not found
+        case Inside(column, path, test, item):
+            return _inside(row[column], path, test, item=item)
         case IsNull(column):
             return row[column] is None
         case In(column, values):
@@ -32,6 +34,14 @@ def truth(node, row, known):  # noqa: PLR0911 - one line a form
             return _compared(row[column], "like", pattern, known)
         case Compare(column, op, value):
             return _compared(row[column], op, value, known)
+
+
+def _inside(value, path, test, *, item):
+    for name in path:
+        value = None if value is None else value[name]
+    if item:
+        return None if value is None else test.value in [v for v in value if v is not None]
+    return truth(test, {test.column: value}, {})
 
 
 def _compared(left, op, right, known):
