@@ -55,6 +55,8 @@ def infix(node: Mapping[str, Any]) -> bool:
 
 
 def _changed(node: dict[str, Any]) -> bool:
+    if node.get("class") == "CAST":
+        return _array(node)
     path = nodes.path(node)
     if node.get("class") not in ("FUNCTION", "WINDOW") or path[:-1] not in ((), ("pg_catalog",)):
         return False
@@ -66,6 +68,23 @@ def _changed(node: dict[str, Any]) -> bool:
         return True
     change = _CHANGES.get(name)
     return change is not None and change(node)
+
+
+_PLAIN = re.compile(r"\{ *(?:[\w.+-]+(?: *, *[\w.+-]+)*)? *\}", re.ASCII)
+
+
+def _array(node: Mapping[str, Any]) -> bool:
+    """`'{1,2}'::int[]`: a constant of one dimension without quotes, as the engine writes lists."""
+    child = node.get("child") or {}
+    literal = child.get("literal") or {}
+    text = str(literal.get("text"))
+    listed = (node.get("type_expr") or {}).get("type_name") == "list"
+    if not listed or literal.get("kind") != "STRING" or not _PLAIN.fullmatch(text):
+        return False
+    items = [item.strip() for item in text[1:-1].split(",")]
+    items = ["NULL" if item.upper() == "NULL" else item for item in items]
+    child["literal"] = {**literal, "text": f"[{', '.join(items)}]"}
+    return True
 
 
 def _extract(node: dict[str, Any]) -> bool:

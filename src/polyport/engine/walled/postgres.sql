@@ -60,6 +60,9 @@ CREATE MACRO width_bucket(x, lo, hi, n) AS CASE
         ELSE polyport_bucket(CAST(floor(CAST((x - lo) * n AS DOUBLE) / CAST(hi - lo AS DOUBLE)) AS INTEGER), x, lo, hi, n) END
     ELSE CASE WHEN x > lo THEN 0 WHEN x <= hi THEN n + 1
         ELSE polyport_bucket(CAST(floor(CAST((lo - x) * n AS DOUBLE) / CAST(lo - hi AS DOUBLE)) AS INTEGER), lo, x, lo - hi + x, n) END END;
+CREATE MACRO make_interval(years := 0, months := 0, weeks := 0, days := 0, hours := 0, mins := 0, secs := 0) AS
+    to_months(CAST(years * 12 + months AS INTEGER)) + to_days(CAST(weeks * 7 + days AS INTEGER))
+    + to_microseconds(CAST(round((hours * 3600 + mins * 60 + CAST(secs AS DECIMAL(24, 9))) * 1000000) AS BIGINT));
 CREATE MACRO array_remove(a, x) AS list_filter(a, lambda e: e IS DISTINCT FROM x);
 CREATE MACRO array_lower(a, d) AS CASE WHEN d = 1 AND len(a) > 0 THEN 1 END;
 CREATE MACRO array_upper(a, d) AS CASE WHEN d = 1 AND len(a) > 0 THEN CAST(len(a) AS INTEGER) END;

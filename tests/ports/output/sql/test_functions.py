@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
@@ -70,6 +70,11 @@ def test_they_give_what_postgresql_gives(connection, sql, found):
         ("json_object_agg(x, x) FROM (VALUES (1),(2)) v(x)", {"1": 1, "2": 2}),
         ("array_remove(array[1,2,1], 1)", [2]), ("array_upper(array[1,2], 1)", 2), ("array_lower(array[1,2], 1)", 1),
         ("array_to_string(array[1,2,NULL], ',', '*')", "1,2,*"), ("array_to_string(array[1,2], '-')", "1-2"),
+        ("'{1,NULL,-3}'::int[]", [1, None, -3]), ("'{}'::text[]", []), ("'{a, null,b}'::text[]", ["a", None, "b"]),
+        ("2 = ANY('{1,2}'::int4[])", True), ("'{2024-02-29}'::date[]", [date(2024, 2, 29)]),
+        ("make_interval(days => 10, hours => 2, secs => 1.5)", timedelta(days=10, seconds=7201.5)), ("make_interval()", timedelta()),
+        ("make_interval(0, 0, 1, 4, 5, 6, 7)", timedelta(days=11, hours=5, minutes=6, seconds=7)), ("make_interval(days => NULL)", None),
+        ("make_interval(years => 1, months => 2) = INTERVAL '14 months'", True),
         ("regexp_count('abab', 'a')", 2), ("regexp_substr('foobar', 'o+')", "oo"), ("regexp_substr('a', 'x')", None),
         ("regexp_like('foobar', 'O+', 'i')", True),
         ("width_bucket(35, 0, 100, 10)", 4), ("width_bucket(5.35, 0.024, 10.06, 5)", 3),
