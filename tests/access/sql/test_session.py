@@ -16,6 +16,7 @@ import pytest
 from polyport.access.sql import CancelledError
 from polyport.access.sql import names as names_module
 from polyport.access.sql import opening as opening_module
+from polyport.engine.walled.answers import Answers
 from polyport.engine.walled.pool import Worker
 from polyport.errors import (
     AccessError,
@@ -26,6 +27,8 @@ from polyport.errors import (
     SizeError,
 )
 from polyport.model import OWNER, Principal
+
+from .conftest import person
 
 FREE = Principal("pat", frozenset({"all"}), needs_agreement=False)
 LIMITED = Principal("pat", frozenset({"all"}))
@@ -713,6 +716,53 @@ def test_but_for_other_values_another_role_or_another_snapshot(opened, computed,
     publish(mesh, "9,Ninth,Fox,Open Nine,1999-01-01,9")
     assert one(opened("all"), COUNT, [13]) == found[2] + 1
     assert len(computed) == 4
+
+
+def shared(session, asked):
+    """The keys under which what a session asks is kept."""
+    session.names.renew()
+    seen = session.names.seen()
+    return Answers.key(seen.universe, seen.most, asked)
+
+
+def test_nobody_is_given_what_was_kept_for_who_sees_otherwise(opened):
+    """Each differs in one thing; those who see the same share, whatever they are called."""
+    asked = {"what": "query", "sql": "SELECT * FROM films", "values": []}
+    same = [
+        opened("partner"),
+        opened(who=person("partner", name="kim")),
+        opened("partner", purpose="plan"),
+    ]
+    others = [
+        opened("partner"), opened(who=LIMITED), opened("blind"), opened("partner", "blind"), opened("masked"),
+        opened(who=person("partner", studio="Other")), opened("partner", dialect="postgres"),
+        opened("partner", ref="1"), opened(who=OWNER),
+        opened(who=Principal("pat", frozenset({"partner"}), {"studio": "Fox"}, needs_agreement=False, columns={"partner": frozenset({"id"})})),
+    ]  # fmt: skip
+    assert len({shared(session, asked) for session in same}) == 1
+    if len(opened("all").names.reach.teller("films").snapshots()) == 1:
+        others = [s for s in others if s.names.ref != "1"]  # it is the newest: the same rows
+    keys = [shared(session, asked) for session in others]
+    assert len(set(keys)) == len(keys)
+    assert shared(opened("all"), asked) in keys, "a preview of who sees all, without limits"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1, True), (1, 1.0), (1, decimal.Decimal(1)), ("1", 1), (dt.date(2020, 1, 1), "2020-01-01"),
+     (dt.date(2020, 1, 1), dt.datetime(2020, 1, 1)), (b"1", "1"), ("\u00e9", "e\u0301"), ("K", "\u212a"), (0.0, -0.0), ([1], (1,)), (None, "")],
+)  # fmt: skip
+def test_values_that_look_alike_are_told_apart(opened, values):
+    session = opened("partner")
+    keys = {
+        shared(session, {"what": "query", "sql": "SELECT $1", "values": [value]})
+        for value in values
+    }
+    texts = {
+        shared(session, {"what": "query", "sql": f"SELECT {value!r}", "values": []})
+        for value in values
+    }
+    assert len(keys) == len(texts) == 2
 
 
 @pytest.mark.parametrize(
