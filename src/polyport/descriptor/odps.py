@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from polyport.descriptor import schema
+from polyport.descriptor.text import nearest
 from polyport.descriptor.types import Constant, DataProduct, DatasetMapping, Port, Settings
 
 if TYPE_CHECKING:
@@ -29,17 +30,23 @@ def examine(document: Document) -> tuple[Diagnostic, ...]:
 def outline(document: Document) -> Document | None:
     """The part of an unsound document that other files are checked against; None where its ports cannot be told.
 
-    Ports stay in their order, so that places stay right.
+    Ports stay in their order, so that places stay right. None stands for a text that is there and wrong, or for a name
+    that is not there: that was told. A misspelt field counts as the one that was meant.
     """
     value: dict[str, Any] = {"id": str(document.get("id") or "")}
     for key in ("inputPorts", "outputPorts"):
         ports = document.get(key) or []
         if not isinstance(ports, list):
             return None
-        if not all(isinstance(p, dict) and isinstance(p.get("name"), str) for p in ports):
-            return None
-        value[key] = [{k: p[k] for k in _TEXTS if isinstance(p.get(k), str)} for p in ports]
+        value[key] = [_outlined(p if isinstance(p, dict) else {}) for p in ports]
     return replace(document, value=value)
+
+
+def _outlined(port: Mapping[str, Any]) -> dict[str, str | None]:
+    meant = {nearest(str(key), _TEXTS): text for key, text in port.items() if key not in _TEXTS}
+    said = {**meant, **{key: port[key] for key in _TEXTS if key in port}}
+    found = {key: said[key] if isinstance(said[key], str) else None for key in _TEXTS if key in said}
+    return {"name": None, **found}
 
 
 def product(
@@ -69,7 +76,7 @@ def product(
 
 
 def _input(node: Mapping[str, Any], settings: Mapping[str, Any]) -> Port:
-    own = dict(settings.get(node["name"]) or {})
+    own = dict(settings.get(node["name"] or "") or {})
     return _port(node, str(own.pop("type", "")), own)
 
 
@@ -105,7 +112,7 @@ def dataset_mapping(node: Mapping[str, Any]) -> DatasetMapping:
 
 def _port(node: Mapping[str, Any], kind: str, settings: Mapping[str, Any]) -> Port:
     return Port(
-        name=node["name"],
+        name=node["name"] or "",
         type=kind,
         version=node.get("version") or "1.0.0",
         contract_id=node.get("contractId") or "",

@@ -19,6 +19,7 @@ import jsonschema
 from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 
+from polyport.descriptor.text import nearest
 from polyport.descriptor.violations import explain
 
 if TYPE_CHECKING:
@@ -38,9 +39,31 @@ def check(document: Document, kind: Kind) -> tuple[Diagnostic, ...]:
         names, fitting = _fitting(violation, kind)
         return fitting, names.sometimes.keys() - fitting
 
-    errors = _validator(kind).iter_errors(document.value)
-    found = [d for e in errors for d in explain(e, document, known)]
+    errors = list(_validator(kind).iter_errors(document.value))
+    meant = {field for e in errors for field in _misspelt(e, kind)}
+    told = [e for e in errors if not _missing(e) & meant]
+    found = [d for e in told for d in explain(e, document, known)]
     return tuple(dict.fromkeys(found))
+
+
+def _missing(violation: ValidationError) -> set[Steps]:
+    """The path of the required field that is missing; nothing for other violations."""
+    wanted: Any = violation.validator_value
+    if violation.validator != "required":
+        return set()
+    name = next(n for n in wanted if violation.message.startswith(f"{n!r} "))
+    return {(*violation.absolute_path, name)}
+
+
+def _misspelt(violation: ValidationError, kind: Kind) -> Iterator[Steps]:
+    """The paths of fields that unknown ones were meant to be."""
+    if violation.validator not in ("unevaluatedProperties", "additionalProperties"):
+        return
+    _, fitting = _fitting(violation, kind)
+    instance: Any = violation.instance
+    for name in instance:
+        if name not in fitting and (meant := nearest(str(name), sorted(fitting))):
+            yield (*violation.absolute_path, meant)
 
 
 def _fitting(violation: ValidationError, kind: Kind) -> tuple[Names, set[str]]:

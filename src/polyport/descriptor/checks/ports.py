@@ -43,19 +43,30 @@ def _nodes(folder: Folder, key: str) -> Iterator[tuple[tuple[str | int, ...], Ma
         yield (key, at), node
 
 
+def _named(folder: Folder, key: str) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+    """Those of `_nodes` that have a name; where one has none, that was told."""
+    yield from ((path, node) for path, node in _nodes(folder, key) if node["name"] is not None)
+
+
+def all_named(folder: Folder, key: str) -> bool:
+    """Whether each port of `key` has a name, so that a name that is not there is missing indeed."""
+    return len(list(_named(folder, key))) == len(list(_nodes(folder, key)))
+
+
 def _contracts(folder: Folder) -> Iterator[Diagnostic]:
     known = [file.id for file in folder.contracts if file.id]
+    all_known = not folder.unread and len(known) == len(folder.contracts)
     for key in ("inputPorts", "outputPorts"):
         for path, node in _nodes(folder, key):
             named = node.get("contractId")
-            if named and named not in known and not folder.unread:
+            if named and named not in known and all_known:
                 place = folder.document.value_at((*path, "contractId"), "no contract has this id")
                 fix = (
                     did_you_mean(named, known, what="ids in contracts/")
                     or "add contracts/*.odcs.yaml"
                 )
                 yield error("PP201", f"no contract `{named}` in contracts/", place, fix=fix)
-            elif not named and key == "outputPorts":
+            elif key == "outputPorts" and node["name"] is not None and node.get("contractId", "") == "":
                 place = folder.document.key_at(path, "`contractId` is needed here")
                 fix = "add `contractId: ...`" + (
                     f"; contracts/ has: {', '.join(known)}" if known else ""
@@ -67,12 +78,12 @@ def _contracts(folder: Folder) -> Iterator[Diagnostic]:
 def _output_types(folder: Folder) -> Iterator[Diagnostic]:
     known = folder.port_types.get("output", ())
     for path, node in _nodes(folder, "outputPorts"):
-        kind = node.get("type")
-        if not kind:
+        kind = node.get("type", "")
+        if kind == "" and node["name"] is not None:
             place = folder.document.key_at(path, "`type` is needed here")
             fix = "add `type: ...`" + (f", one of: {', '.join(known)}" if known else "")
             yield error("PP204", f"output port `{node['name']}` has no type", place, fix=fix)
-        elif known and kind not in known:
+        elif kind and known and kind not in known:
             place = folder.document.value_at((*path, "type"), f"one of: {', '.join(known)}")
             yield error(
                 "PP203", f"no output port type `{kind}`", place, fix=did_you_mean(kind, known)
@@ -107,6 +118,8 @@ def _output_keys(document: Document) -> Iterator[Diagnostic]:
     for key in ("outputPorts", "inputPorts"):
         seen: dict[tuple[str, str], int] = {}
         for at, node in enumerate(document.get(key) or ()):
+            if node["name"] is None:
+                continue
             version = str(node.get("version") or "1.0.0") if key == "outputPorts" else ""
             first = seen.setdefault((node["name"], version), at)
             if first != at:
@@ -144,12 +157,13 @@ def _contract_ids(folder: Folder) -> Iterator[Diagnostic]:
     first: dict[str, ContractFile] = {}
     document = folder.document
     used = {
-        node.get("contractId")
+        node.get("contractId", "")
         for key in ("inputPorts", "outputPorts")
         for _, node in _nodes(folder, key)
     }
     for node in document.get("outputPorts") or ():
         used |= {entry.get("id") for entry in node.get("inputContracts") or ()}
+    told = all_named(folder, "outputPorts") and None not in used
     for file in folder.contracts:
         if not file.id:
             continue
@@ -161,7 +175,7 @@ def _contract_ids(folder: Folder) -> Iterator[Diagnostic]:
             yield error(
                 "PP211", f"two contracts have the id `{file.id}`", *places, fix="ids are unique"
             )
-        elif file.id not in used:
+        elif file.id not in used and told:
             place = file.document.value_at(("id",), "no port names it")
             fix = "name it as a port's `contractId`, or remove the file"
             yield warning("PP212", f"contract `{file.id}` is not used", place, fix=fix)
@@ -169,7 +183,7 @@ def _contract_ids(folder: Folder) -> Iterator[Diagnostic]:
 
 def _inputs(folder: Folder) -> Iterator[Diagnostic]:
     inputs = (folder.settings.get("inputs") if folder.settings else None) or {}
-    for path, node in _nodes(folder, "inputPorts"):
+    for path, node in _named(folder, "inputPorts"):
         if node["name"] not in inputs:
             place = folder.document.value_at((*path, "name"), "its rows come from nowhere")
             message = f"input port `{node['name']}` has no settings in polyport.yaml"
@@ -187,7 +201,7 @@ def _undeclared(folder: Folder, settings: Document) -> Iterator[Diagnostic]:
     declared = [node["name"] for _, node in _nodes(folder, "inputPorts")]
     known = folder.port_types.get("input", ())
     for name, node in (settings.get("inputs") or {}).items():
-        if name not in declared:
+        if name not in declared and all_named(folder, "inputPorts"):
             place = settings.key_at(("inputs", name), "not an input port of the ODPS document")
             fix = did_you_mean(name, declared, what="input ports")
             fix = f"add `- name: {name}` to `inputPorts` in {folder.document.path.name}" + (
@@ -203,7 +217,7 @@ def _undeclared(folder: Folder, settings: Document) -> Iterator[Diagnostic]:
     outputs = list(dict.fromkeys(port.name for port in folder.product.outputs))
     outputs += [f"{port.name}@{port.major}" for port in folder.product.outputs]
     for name in settings.get("ports") or {}:
-        if name not in outputs:
+        if name not in outputs and all_named(folder, "outputPorts"):
             place = settings.key_at(("ports", name), "not an output port of the ODPS document")
             fix = did_you_mean(name, outputs, what="output ports")
             yield error("PP207", f"no output port `{name}` is declared", place, fix=fix)

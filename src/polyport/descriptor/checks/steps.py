@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from polyport.descriptor import pipeline_files
+from polyport.descriptor.checks import ports
 from polyport.descriptor.text import did_you_mean, error, shown_path, source_of, warning
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def check(folder: Folder) -> Iterator[Diagnostic]:
     """What is wrong with the steps, and between them and the contracts."""
-    inputs = [port.name for port in folder.product.inputs]
+    inputs = _inputs(folder)
     files = pipeline_files.discover(folder.home)
     steps: dict[str, Step] = {}
     for key, file in files.items():
@@ -47,6 +48,14 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
     if folder.complete:
         yield from _promises(folder, inputs, files, steps)
         yield from _unused(folder, inputs, files, needs)
+
+
+def _inputs(folder: Folder) -> list[str]:
+    """The input ports' names; those of `polyport.yaml` too, where a port that lacks its name may be one of them."""
+    found = [port.name for port in folder.product.inputs if port.name]
+    if folder.settings is not None and not ports.all_named(folder, "inputPorts"):
+        found += folder.settings.get("inputs") or {}
+    return list(dict.fromkeys(found))
 
 
 def read(file: StepFile) -> tuple[Step | None, tuple[Diagnostic, ...]]:
