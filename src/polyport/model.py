@@ -296,6 +296,12 @@ class Step:
     """How many rows of what was erased before it left out."""
 
 
+Outcome: TypeAlias = Literal[
+    "published", "unchanged", "refused", "failed", "conflict", "running", "killed"
+]
+"""How a build ended; the last two are of those that no record tells of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One build, from its start to its end."""
@@ -305,7 +311,7 @@ class Run:
     product: str
     started_at: datetime
     seconds: float
-    outcome: Literal["published", "unchanged", "refused", "failed", "conflict"]
+    outcome: Outcome
     steps: tuple[Step, ...]
     snapshot: str = ""
     """The id of the snapshot it published or found unchanged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from polyport.access.opening import Door
 from polyport.access.results import Results
 from polyport.access.sql.opening import SqlDoor
 from polyport.descriptor.environment import resolve
+from polyport.descriptor.text import shown_path
 from polyport.descriptor.types import Surroundings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
@@ -32,6 +34,7 @@ from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, run, 
 from polyport.pipeline.erasure import Scene, tombstones
 from polyport.pipeline.folders import safe
 from polyport.pipeline.quality.failing import FailingRows
+from polyport.pipeline.unrecorded import unrecorded
 from polyport.ports import making
 from polyport.ports.management import ManagementContext
 from polyport.ports.output import Closing, OutputPort, Pushed
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from polyport.access.mapping import Mapped
     from polyport.descriptor.types import DataProduct, Port, Settings
     from polyport.engine import Engine
-    from polyport.model import QualityReport, Ref, Snapshot
+    from polyport.model import QualityReport, Ref, Run, Snapshot
     from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.ports.management import ManagementPort
     from polyport.store import Expired, Store
@@ -126,7 +129,9 @@ class Product:
         made = cls(
             spec,
             folder,
-            LocalStore(folder / "store"),
+            LocalStore(
+                folder / "store", publishing=f"polyport build {shlex.quote(shown_path(Path(home)))}"
+            ),
             engine,
             records,
             control,
@@ -261,6 +266,21 @@ class Product:
     def history(self) -> Sequence[Snapshot]:
         """All kept snapshots, oldest first."""
         return self.store.history(self.spec.id)
+
+    def runs(self) -> Sequence[Run]:
+        """The newest builds, newest first; those that no record tells of, too: going on, or killed.
+
+        Raises:
+            StoreError: A log cannot be read.
+        """
+        recorded = self.ledger.runs(self.spec.id)
+        known = {run.id for run in recorded}
+        silent = unrecorded(
+            self.state / "logs" / safe(self.spec.id),
+            self.spec.id,
+            lambda run: run in known or self.ledger.run(self.spec.id, run) is not None,
+        )
+        return sorted((*recorded, *silent), key=lambda run: run.started_at, reverse=True)
 
     def changes(self, before: Ref, after: Ref = LATEST) -> Mapping[str, Mapping[str, int]]:
         """For each dataset of both snapshots that differs: how many rows were added, removed, changed, as its owner.

@@ -47,7 +47,7 @@ def history(folder: Path, runs: bool, tag: str, untag: str, ref: str, as_json: b
 def _show_runs(product: Product, *, as_json: bool) -> None:
     from polyport.ledger.records import as_document
 
-    found = product.ledger.runs(product.spec.id)
+    found = product.runs()
     if as_json:
         console.say_json([as_document(run) for run in found])
         return

@@ -45,7 +45,9 @@ def outline(document: Document) -> Document | None:
 def _outlined(port: Mapping[str, Any]) -> dict[str, str | None]:
     meant = {nearest(str(key), _TEXTS): text for key, text in port.items() if key not in _TEXTS}
     said = {**meant, **{key: port[key] for key in _TEXTS if key in port}}
-    found = {key: said[key] if isinstance(said[key], str) else None for key in _TEXTS if key in said}
+    found = {
+        key: said[key] if isinstance(said[key], str) else None for key in _TEXTS if key in said
+    }
     return {"name": None, **found}
 
 

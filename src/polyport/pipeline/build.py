@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from polyport.descriptor.text import plural
 from polyport.errors import ConflictError, NotFoundError, PolyportError, QualityError
-from polyport.model import LATEST, Run
+from polyport.model import LATEST, Outcome, Run
 from polyport.pipeline.erasure import clean
 from polyport.pipeline.folders import safe, scratch_folder
 from polyport.pipeline.lineage.events import Seen
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from polyport.store import Store
 
 _RULES_SHOWN = 5
-Outcome: TypeAlias = Literal["published", "unchanged", "refused", "failed", "conflict"]
 
 _OUTCOMES: dict[type[PolyportError], Outcome] = {QualityError: "refused", ConflictError: "conflict"}
 

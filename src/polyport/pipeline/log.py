@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import traceback
 from datetime import UTC
@@ -56,6 +57,7 @@ class RunLog:
         try:
             with writing(self.path):
                 self._all = self.path.open("a", encoding="utf-8")
+                fcntl.flock(self._all, fcntl.LOCK_SH)  # until it ends, however it ends
         except StoreError:
             self._errors.close()
             raise

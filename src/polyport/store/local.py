@@ -58,8 +58,9 @@ class LocalStore:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         iceberg: bool = True,
+        publishing: str = "polyport build",
     ) -> None:
-        """A store in `root`, which need not exist yet.
+        """A store in `root`, which need not exist yet. `publishing`: the command that publishes into it, for messages.
 
         Raises:
             ConfigurationError: Iceberg cannot address files below `root`.
@@ -68,7 +69,7 @@ class LocalStore:
         self._clock = clock
         self._iceberg = iceberg
         self._holds = locks.Holds()
-        self._lookup = Lookup(self._holds)
+        self._lookup = Lookup(self._holds, publishing)
         self._home = lru_cache(maxsize=_CACHED)(partial(Home.of, self.root))
         if iceberg and {"#", "?"} & set(str(self.root)):
             message = f"the store's folder {str(self.root)!r} has '#' or '?' in its name"

@@ -28,8 +28,8 @@ _ATTEMPTS = 100
 class Lookup:
     """Finds the manifests of a store."""
 
-    def __init__(self, holds: locks.Holds) -> None:
-        self._holds = holds
+    def __init__(self, holds: locks.Holds, publishing: str) -> None:
+        self._holds, self._publishing = holds, publishing
         self._parsed = lru_cache(maxsize=_CACHED)(_parse)
 
     def resolve(self, home: Home, ref: Ref) -> Manifest:
@@ -48,6 +48,7 @@ class Lookup:
                         product=home.product,
                         tags=lambda: tagging.read(home),
                         read=lambda sequence: self._read(home, sequence),
+                        publishing=self._publishing,
                     )
         raise _restless(home)
 

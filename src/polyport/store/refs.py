@@ -49,10 +49,12 @@ def resolve(
     product: str,
     tags: Callable[[], Mapping[str, int]],
     read: Callable[[int], Manifest],
+    publishing: str,
 ) -> Manifest:
     """The manifest that `ref` names among `sequences` (ascending).
 
     A time names the snapshot then current; a date the one current when that day ended, in UTC.
+    `publishing`: the command that publishes one.
 
     Raises:
         NotFoundError: There is none; says which there are.
@@ -60,7 +62,7 @@ def resolve(
     """
     if not sequences:
         message = f"product {product!r} has no snapshot yet"
-        fix = f"publish one: polyport build ({product})"
+        fix = f"publish one: {publishing}"
         raise NotFoundError(message, where=product, fix=fix, remote_fix="its owner publishes one")
     sequence = _sequence(ref, sequences, tags=tags, read=read)
     if sequence is not None:

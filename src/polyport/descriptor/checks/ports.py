@@ -66,7 +66,11 @@ def _contracts(folder: Folder) -> Iterator[Diagnostic]:
                     or "add contracts/*.odcs.yaml"
                 )
                 yield error("PP201", f"no contract `{named}` in contracts/", place, fix=fix)
-            elif key == "outputPorts" and node["name"] is not None and node.get("contractId", "") == "":
+            elif (
+                key == "outputPorts"
+                and node["name"] is not None
+                and node.get("contractId", "") == ""
+            ):
                 place = folder.document.key_at(path, "`contractId` is needed here")
                 fix = "add `contractId: ...`" + (
                     f"; contracts/ has: {', '.join(known)}" if known else ""
