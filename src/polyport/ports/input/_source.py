@@ -140,14 +140,53 @@ def _remote(pattern: str, home: Path, *, where: str, options: Mapping[str, Any])
     with reading(safe_url(pattern), where):
         system.invalidate_cache()  # it remembers what it listed, for as long as the process lives
         asked = path.partition("?")[0] if scheme in ("http", "https") else path
-        paths = sorted(system.glob(path)) if glob.has_magic(asked) else [path]
-        paths = [p for p in paths if _is_file(system, p)]
+        candidates = _glob(system, path, scheme) if glob.has_magic(asked) else [path]
+        paths = [p for p in candidates if _is_file(system, p)]
+        if not paths and scheme in _BUCKETS and not _has_bucket(system, path):
+            raise _no_bucket(scheme, path, where)
     inside = safe_url("::".join(["", *pattern.split("::")[1:]]))
     origins = [safe_url(system.unstrip_protocol(p)) for p in paths]
     return [
         Found(PurePosixPath(origin).name, origin + inside, p, system)
         for p, origin in zip(paths, origins, strict=True)
     ]
+
+
+def _glob(system: Any, path: str, scheme: str) -> list[str]:
+    try:
+        return sorted(system.glob(path))
+    except FileNotFoundError:
+        if scheme not in _BUCKETS:
+            raise
+        return []
+
+
+def _has_bucket(system: Any, path: str) -> bool:
+    """Whether the bucket of `path` is there: a glob takes one that is not for an empty one."""
+    try:
+        system.ls(_bucket(path), detail=False)
+    except FileNotFoundError:
+        return False
+    except PermissionError:  # to look at one folder of it may be all that is allowed
+        return True
+    return True
+
+
+def _no_bucket(scheme: str, path: str, where: str) -> InputError:
+    return InputError(
+        f"there is no bucket {_bucket(path)!r}",
+        where=where,
+        fix=f"look for its name in the source: `{scheme}://BUCKET/folder/*`; and for the store's "
+        "address in `options`",
+    )
+
+
+def _bucket(path: str) -> str:
+    return path.lstrip("/").partition("/")[0]
+
+
+_BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+"""Schemes whose addresses begin with a bucket, or container."""
 
 
 def _at_home(pattern: str, home: Path) -> str:
@@ -176,7 +215,7 @@ def reading(origin: str, where: str) -> Iterator[None]:
     """Turns what a file system raises into an InputError that names the file."""
     try:
         yield
-    except ImportError:
+    except (ImportError, InputError):
         raise
     except Exception as error:  # each package of a file system has errors of its own
         said = getattr(error, "strerror", "") or str(error).strip() or type(error).__name__
