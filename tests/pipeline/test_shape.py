@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from polyport.descriptor.physical import parsed, unkept
 from polyport.descriptor.types import Property
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.errors import TransformError
+from polyport.store.columns import iceberg_type, paths
 
 
 def build(films, *columns):
@@ -116,3 +118,20 @@ def test_a_wide_table_asks_the_engine_as_often_as_a_narrow_one(films, monkeypatc
     films.file("transform/costs.sql", f"SELECT {wide} FROM films")
     build(films, *(f"c{n} {'BIGINT' if n % 2 else 'INTEGER'}" for n in range(60)))
     assert len(asked) < narrow + 10
+
+
+@pytest.mark.parametrize(
+    "physical",
+    ["UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "TIMESTAMP_NS", "TIME_NS", "INTERVAL",
+     "TINYINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL(38,2)", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "UUID", "BLOB",
+     "STRUCT(a UINTEGER)", "STRUCT(a INTEGER)", "UBIGINT[]", "BIGINT[]", "MAP(VARCHAR, UBIGINT)", "JSON",
+     "UNION(a INTEGER, b VARCHAR)"],
+)  # fmt: skip
+def test_check_refuses_the_types_that_no_snapshot_holds_and_no_other(physical):
+    """What `polyport check` says of a type is what the store says of what the engine makes of it."""
+    kind = parsed(physical, "duckdb")
+    with DuckDBEngine(threads=1) as engine:
+        made = engine.schema(f"SELECT CAST(NULL AS {kind.sql('duckdb')}) AS c", {})
+    held = all(iceberg_type(each) for _, each in paths(made))
+    odd = [instead for _, instead in unkept(kind, "duckdb")]
+    assert held == (not odd) or physical == "UHUGEINT"  # Arrow takes it for 38 digits

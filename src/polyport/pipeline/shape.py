@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from sqlglot import exp
-from sqlglot.errors import ParseError, SqlglotError
 
+from polyport.descriptor.physical import EXAMPLES, parsed
 from polyport.descriptor.text import did_you_mean
 from polyport.errors import QueryError, TransformError
 from polyport.expression import quote
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 SOURCE = "source"
 """What a shape's SQL calls the table that it shapes."""
 _EXAMPLE_LENGTH = 60
-_ODD = re.compile(r"--|;|/\*|^[^(]*\)")
-"""What no type has: the parser reads a type and leaves the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +100,14 @@ def sql_type(physical: str, column: str, dialect: str) -> str:
     """The type in the engine's own words: a contract's text never reaches SQL as it is."""
     if not physical.strip():
         return ""
-    try:
-        if _ODD.search(physical):
-            raise ParseError(physical)
-        return exp.DataType.build(physical, dialect=dialect).sql(dialect=dialect)
-    except SqlglotError as error:
+    found = parsed(physical, dialect)
+    if found is None:
         raise TransformError(
             f"physicalType {physical!r} is not a type of the engine ({dialect})",
             where=column,
-            fix="a SQL type such as VARCHAR, BIGINT, DOUBLE, DECIMAL(18,2), DATE, TIMESTAMP, BOOLEAN",
-        ) from error
+            fix=f"a SQL type such as {EXAMPLES}",
+        )
+    return found.sql(dialect=dialect)
 
 
 def _arrow_types(sql_types: Iterable[str], engine: Engine) -> Mapping[str, pa.DataType]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from polyport.model import Run
-from polyport.pipeline.folders import safe, writing
+from polyport.pipeline.folders import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

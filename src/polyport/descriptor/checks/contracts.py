@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from polyport.descriptor import physical
 from polyport.descriptor.odcs import references, resolve
 from polyport.descriptor.rules import schema_nodes
 from polyport.descriptor.text import did_you_mean, error, warning
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from polyport.descriptor.yaml import Document
     from polyport.errors import Diagnostic
 
+_OBJECT = 2
+"""How long the path of a schema object is."""
 Steps = tuple[str | int, ...]
 _LIMITS = (
     ("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum"), ("minLength", "maxLength"),
@@ -51,6 +54,7 @@ def check(folder: Folder) -> Iterator[Diagnostic]:
             yield from relationships(file, others, complete=folder.complete)
     for file, at, one in folder.promised():
         yield from keyless(file, at, one)
+        yield from _types(file.document, at, folder.product.settings.engine)
     yield from _promised_twice(folder)
 
 
@@ -209,6 +213,24 @@ def _key_order(document: Document, at: int, one: SchemaObject) -> Iterator[Diagn
             places = (document.value_at(path, "again"), document.value_at(first, "first here"))
             message = f"two columns have place {position} in the key of `{one.name}`"
             yield error("PP216", message, *places, fix="number them 1, 2, 3, ...")
+
+
+def _types(document: Document, at: int, dialect: str) -> Iterator[Diagnostic]:
+    """Types of the `at`-th object that the engine or a snapshot has not: a build casts to them."""
+    for path, node in schema_nodes(document.value):
+        written = node.get("physicalType")
+        if path[:2] != ("schema", at) or len(path) <= _OBJECT or not written or dialect != "duckdb":
+            continue
+        kind = physical.parsed(str(written), dialect)
+        place = document.value_at((*path, "physicalType"), "not a type here")
+        if kind is None:
+            message = f"physicalType `{written}` is not a type of the engine ({dialect})"
+            fix = f"a SQL type such as {physical.EXAMPLES}"
+            yield error("PP253", message, place, fix=fix)
+            continue
+        for name, instead in physical.unkept(kind, dialect):
+            message = f"physicalType `{written}`: no snapshot can hold {name}"
+            yield error("PP253", message, place, fix=f"write {instead}")
 
 
 def _limits(document: Document) -> Iterator[Diagnostic]:
