@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from polyport.descriptor.physical import parsed, unkept
 from polyport.descriptor.types import Property
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.errors import TransformError
+from polyport.model import Relation
+from polyport.pipeline.shape import shape
 from polyport.store.columns import iceberg_type, paths
 
 
@@ -135,3 +138,18 @@ def test_check_refuses_the_types_that_no_snapshot_holds_and_no_other(physical):
     held = all(iceberg_type(each) for _, each in paths(made))
     odd = [instead for _, instead in unkept(kind, "duckdb")]
     assert held == (not odd) or physical == "UHUGEINT"  # Arrow takes it for 38 digits
+
+
+def test_what_is_right_as_it_is_is_not_touched(films):
+    films.file("transform/costs.sql", "SELECT id, [{'sku': 'x', 'n': 1}] AS lines FROM films")
+    films.objects.clear()
+    inside = (Property("sku", "string"), Property("n", "integer"))
+    items = Property("[]", "object", properties=inside)
+    films.promise("costs", "id", Property("lines", "array", items=items))
+    films.build()
+    (promised,) = films.objects
+    data = pa.table({"id": [1], "lines": [[{"sku": "x", "n": 1}]]})
+    with DuckDBEngine(threads=1) as engine:
+        made = shape(promised, Relation(data), engine=engine, where="here")
+    assert made.sql == 'SELECT "id" AS "id", "lines" AS "lines" FROM source'
+    assert made.same

@@ -11,11 +11,12 @@ from polyport.descriptor.physical import EXAMPLES, parsed
 from polyport.descriptor.text import did_you_mean
 from polyport.errors import QueryError, TransformError
 from polyport.expression import quote
+from polyport.pipeline import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from polyport.descriptor.types import SchemaObject
+    from polyport.descriptor.types import Property, SchemaObject
     from polyport.engine import Engine
     from polyport.model import Relation
 
@@ -35,6 +36,8 @@ class Shape:
     """Source column -> SQL type, where it is given and not what the table has."""
     extra: tuple[str, ...] = ()
     """Columns of the table that the contract does not promise."""
+    inner: tuple[inside.Casting, ...] = ()
+    """What is cast inside of columns."""
     same: bool = False
     """Whether the dataset is the table just as it is."""
 
@@ -51,24 +54,32 @@ def shape(promised: SchemaObject, relation: Relation, *, engine: Engine, where: 
         return Shape(f"SELECT * FROM {SOURCE}", given, {}, same=True)
     columns = _columns(promised, given.names, where)
     types = {
-        p.name: sql_type(p.physical_type, f"{promised.name}.{p.name}", engine.dialect)
-        for p in promised.properties
+        p.name: _named_type(p, f"{promised.name}.{p.name}", engine) for p in promised.properties
     }
-    wanted = _arrow_types(types.values(), engine)
+    inner = [p for one in promised.properties for p in inside.nested_types(one)]
+    named = [_named_type(p, f"{promised.name}.{p.name}", engine) for p in inner]
+    wanted = _arrow_types([*types.values(), *named], engine)
     casts = {
         column: types[name]
         for name, column in columns.items()
         if types[name] and not wanted[types[name]].equals(given.field(column).type)
     }
-    shown = (
-        f"{_cast(column, casts.get(column, ''))} AS {quote(name)}"
-        for name, column in columns.items()
+    within = inside.Inside(
+        inside.Types(lambda p, at: _named_type(p, f"{promised.name}.{at}", engine), wanted)
     )
-    sql = f"SELECT {', '.join(shown)} FROM {SOURCE}"
-    made = engine.schema(sql, {SOURCE: relation}) if casts else _picked(columns, given)
+    shown = {
+        p.name: _cast(column, casts[column])
+        if (column := columns[p.name]) in casts
+        else within.shaped(p, given.field(column).type, column)
+        for p in promised.properties
+    }
+    sql = f"SELECT {', '.join(f'{s} AS {quote(n)}' for n, s in shown.items())} FROM {SOURCE}"
+    as_it_is = all(shown[name] == quote(column) for name, column in columns.items())
+    made = _picked(columns, given) if as_it_is else engine.schema(sql, {SOURCE: relation})
     used = set(columns.values())
-    extra = tuple(name for name in given.names if name not in used)
-    return Shape(sql, made, casts, extra, same=made.equals(given))
+    extra = (*(name for name in given.names if name not in used), *within.extra)
+    same = made.equals(given) and not within.castings
+    return Shape(sql, made, casts, extra, tuple(within.castings), same=same)
 
 
 def _picked(columns: Mapping[str, str], given: pa.Schema) -> pa.Schema:
@@ -94,6 +105,10 @@ def _columns(promised: SchemaObject, given: list[str], where: str) -> dict[str, 
             fix="; ".join(dict.fromkeys(hints)),
         )
     return found
+
+
+def _named_type(item: Property, where: str, engine: Engine) -> str:
+    return sql_type(item.physical_type, where, engine.dialect)
 
 
 def sql_type(physical: str, column: str, dialect: str) -> str:
@@ -145,4 +160,19 @@ def failing_cast(
                 where=where,
                 fix="clean the value in a step, or change physicalType in the contract",
             )
+    return _failing_inside(made, relation, engine=engine, dataset=dataset, where=where)
+
+
+def _failing_inside(
+    made: Shape, relation: Relation, *, engine: Engine, dataset: str, where: str
+) -> TransformError | None:
+    for casting in made.inner:
+        probe = f"SELECT 1 AS v FROM {SOURCE} WHERE {casting.fails} LIMIT 1"
+        with engine.query(probe, {SOURCE: relation}) as reader:
+            if reader.read_all().num_rows:
+                return TransformError(
+                    f"a value of {casting.name} of {dataset} is not a {casting.sql_type}",
+                    where=where,
+                    fix="clean the value in a step, or change its type in the contract",
+                )
     return None
