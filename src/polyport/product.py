@@ -18,6 +18,7 @@ from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
 from polyport.access.known import consuming
 from polyport.access.limits import Requests
+from polyport.access.mapping import Mapped
 from polyport.access.opening import Door
 from polyport.access.results import Results
 from polyport.access.sql.opening import SqlDoor
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from polyport.access.failing import Aside
     from polyport.access.identity import Identify
-    from polyport.access.mapping import Mapped
     from polyport.descriptor.types import DataProduct, Port, Settings
     from polyport.engine import Engine
     from polyport.model import QualityReport, Ref, Run, Snapshot
@@ -425,13 +425,16 @@ class Product:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _open_neighbour(self, product: str, ref: Ref) -> View:
-        """Another product, read as this one."""
+    def _open_neighbour(self, product: str, ref: Ref, *, major: int = 0) -> View:
+        """Another product, read as this one; as the ports of `major` show it, where that is named."""
         if self.neighbour is None:
             raise ConfigurationError(
                 f"{product!r} is not in reach", where=self.spec.id, fix="build it in its mesh"
             )
-        return self.neighbour(product).open(consuming(self.spec.id), ref, port="product")
+        other = self.neighbour(product)
+        mapping = lifecycle.mapping_of(other.spec, major, other.clock().date()) if major else {}
+        shown = Mapped(mapping) if mapping else None
+        return other.open(consuming(self.spec.id), ref, port="product", mapping=shown)
 
     def _tombstones(self) -> Tombstones | None:
         return tombstones.load(self.ledger.journal, self.spec.id, self.salt) or None

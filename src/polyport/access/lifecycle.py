@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from polyport.errors import AccessError, ConflictError, RetiredError
+from polyport.errors import AccessError, ConflictError, NotFoundError, RetiredError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
-    from polyport.descriptor.types import DataProduct, Port
+    from polyport.descriptor.types import DataProduct, DatasetMapping, Port
     from polyport.model import Principal
 
 PREPARED = ("proposed", "draft")
@@ -78,6 +79,27 @@ def sunset(product: DataProduct, version: Port, today: date) -> RetiredError | N
         where=product.id,
         fix=f"use version {newer.version}" if newer else "ask the product's owner",
     )
+
+
+def mapping_of(product: DataProduct, major: int, today: date) -> Mapping[str, DatasetMapping]:
+    """How the output ports of `major` make their datasets from those that are published; empty: as they are.
+
+    Raises:
+        NotFoundError: The product has no output port of that major.
+        RetiredError: None of them is served any more.
+    """
+    found = [port for port in product.outputs if port.major == major]
+    if not found:
+        majors = ", ".join(map(str, sorted({port.major for port in product.outputs})))
+        raise NotFoundError(
+            f"{product.id!r} has no output port of major version {major}",
+            where=product.id,
+            fix=f"major versions: {majors}",
+        )
+    ended = [sunset(product, port, today) for port in found]
+    if all(ended) and ended[0] is not None:
+        raise ended[0]
+    return next((port.mapping for port in found if port.mapping), {})
 
 
 def retired(product: DataProduct) -> RetiredError:

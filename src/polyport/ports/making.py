@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from polyport.access import Open, View
+    from polyport.access import Open
     from polyport.access.identity import Identify
     from polyport.access.sql import OpenSql
     from polyport.descriptor.types import DataProduct, Port
-    from polyport.model import Ref, Request
-    from polyport.ports.input import InputPort
+    from polyport.model import Request
+    from polyport.ports.input import InputPort, OpenProduct
     from polyport.ports.management import ManagementContext, ManagementPort
     from polyport.ports.output import OutputPort
 
@@ -33,7 +33,7 @@ Doors: TypeAlias = "Callable[[str, Port | None], Open]"
 
 
 def inputs(
-    product: DataProduct, scratch: Path, open_product: Callable[[str, Ref], View] | None
+    product: DataProduct, scratch: Path, open_product: OpenProduct | None
 ) -> Mapping[str, InputPort]:
     """The input ports, by name. `open_product`: opens another product of the mesh; None: there is none.
 
@@ -47,7 +47,7 @@ def _input(
     product: DataProduct,
     spec: Port,
     scratch: Path,
-    open_product: Callable[[str, Ref], View] | None,
+    open_product: OpenProduct | None,
 ) -> InputPort:
     where = f"inputs.{spec.name}"
     settings, taken = resolve(dict(spec.settings), home=product.home, where=where)

@@ -339,3 +339,36 @@ def test_rows_of_another_node_are_those_that_sql_would_choose(engine, tmp_path, 
     sql = f"SELECT id FROM t WHERE {expression.to_sql(tree, params)} ORDER BY id"
     with engine.query(sql, {"t": Relation(TABLE)}, params) as reader:
         assert reader.read_all()["id"].to_pylist() == found
+
+
+def test_what_is_refused_halfway_is_not_kept(node, keep):
+    """A node that breaks off, as it does where an agreement was revoked, and refuses when it is asked again."""
+    whole = remote()(None)[2]
+    problem = {"detail": "the agreement a1 was revoked", "fix": "ask for one: POST /agreements"}
+    answers = {
+        1: (200, {"Content-Length": str(len(whole)), "Polyport-Snapshot": "1"}, whole[:100]),
+        2: (403, {"Content-Type": "application/problem+json"}, problem),
+    }
+    kept = []
+    with pytest.raises(InputError, match="403 Forbidden: the agreement a1 was revoked") as caught:
+        node(lambda r: answers[r["n"]]).fetch(lambda *a, **k: kept.append(a), None)
+    assert caught.value.fix == "ask for one: POST /agreements"
+    assert kept == []
+
+
+def test_a_problem_is_told_without_secrets_and_not_at_any_length(node, keep):
+    problem = {"detail": "hush " + "x" * 10_000, "fix": 5}
+    answer = (403, {"Content-Type": "application/problem+json"}, problem)
+    with pytest.raises(InputError) as caught:
+        node(lambda _: answer, token="hush", secrets={"T": "hush"}).fetch(keep, None)
+    assert "hush" not in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_node_that_drips_is_given_up(node, keep):
+    """Each byte comes in time; all of them never would."""
+    port = node(remote(), timeout=30, retries=0)
+    ticks = iter(range(0, 100_000_000, 1_000))
+    port.clock = _client.Clock(lambda _: None, monotonic=lambda: float(next(ticks)))
+    with pytest.raises(InputError, match=r"failed: only [\d,]+ bytes came in [\d,]+ s"):
+        port.fetch(keep, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -67,6 +67,18 @@ class Keep(Protocol):
         ...
 
 
+class OpenProduct(Protocol):
+    """Gives a view of another product of the mesh."""
+
+    def __call__(self, product: str, ref: str, *, major: int = 0) -> View:
+        """The view of its snapshot `ref`, as the major `major` of its ports shows it; 0: as it is published.
+
+        Raises:
+            NotFoundError: No such product, snapshot or major.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class InputContext:
     """What an input port is given."""
@@ -77,8 +89,8 @@ class InputContext:
     """The product's folder; relative paths start here."""
     contract: Contract | None = None
     """What is expected of the source (ODPS `inputPorts[].contractId`), where one is named and held."""
-    open_product: Callable[[str, str], View] | None = None
-    """(product id, ref) -> a View of another product of the mesh, as this product's principal."""
+    open_product: OpenProduct | None = None
+    """Opens another product of the mesh, as this product's principal."""
     secrets: Mapping[str, str] = field(default_factory=dict)
     """name -> value of what `settings` took from the environment: never to be logged."""
     product: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
@@ -24,6 +25,11 @@ _REDIRECTS = 5
 _PATIENCE = 300.0
 """Seconds that a `Retry-After` may ask for."""
 _SHOWN = 120
+_LONGEST = 500
+"""Of what a problem says."""
+_MOST_SAID = 16_384
+_SLOWEST = 100
+"""Bytes a second: an answer that comes more slowly for `timeout` seconds is given up."""
 _HIDDEN = "***"
 _UNAUTHORISED = (401, 403)
 _ERRORS_FROM = 400
@@ -107,6 +113,8 @@ class Client:
         self.home = self.parsed(url)
         self._http = httpx.Client(timeout=rules.timeout, follow_redirects=False)
         self._last = float("-inf")
+        self.status = 0
+        """Of the last answer; 0: none came."""
 
     def __enter__(self) -> Self:
         logging.getLogger("httpx").addFilter(self._hide)
@@ -249,19 +257,22 @@ class Client:
             ) from error
 
     def _good(self, response: httpx.Response, url: httpx.URL, what: str) -> None:
-        status = response.status_code
+        status = self.status = response.status_code
         if status < _ERRORS_FROM and response.is_success:
             return
         said = f"status {status} {response.reason_phrase}".strip()
         if status in _AGAIN:
             raise _AgainError(said, self._retry_after(response.headers.get("retry-after", "")))
-        body = next(response.iter_bytes(_SHOWN), b"")
-        fix = (
-            "check `auth` and the value it takes from the environment"
-            if (status in _UNAUTHORISED)
-            else "check `url` and `params`"
-        )
-        raise self.failed(f"{what} of {self.shown(url)}: {said}: {excerpt(body)}", fix)
+        body = next(response.iter_bytes(_MOST_SAID), b"")
+        told, fix = _problem(response.headers.get("content-type", ""), body)
+        if not fix:
+            fix = (
+                "check `auth` and the value it takes from the environment"
+                if (status in _UNAUTHORISED)
+                else "check `url` and `params`"
+            )
+        said = f"{said}: {told or excerpt(body)}"
+        raise self.failed(f"{what} of {self.shown(url)}: {said}", self.clean(fix))
 
     def _retry_after(self, text: str) -> float | None:
         if text.strip().isdigit():
@@ -275,7 +286,7 @@ class Client:
         most = self.rules.max_bytes
         declared = response.headers.get("content-length", "0")
         size = int(declared) if declared.isdigit() else 0
-        for chunk in self._chunks(response) if size <= most else ():
+        for chunk in self._steady(response) if size <= most else ():
             size = sink.tell() + len(chunk)
             if size > most:
                 break
@@ -286,8 +297,33 @@ class Client:
                 "ask for smaller pages, or set `max_bytes`",
             )
 
-    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
-        return response.iter_bytes()
+    def _steady(self, response: httpx.Response) -> Iterator[bytes]:
+        """The body, as long as it comes fast enough: the time between two reads is limited by `timeout` anyway."""
+        begun, came = self.clock.monotonic(), 0
+        for chunk in response.iter_bytes():
+            yield chunk
+            came += len(chunk)
+            took = self.clock.monotonic() - begun
+            if took < self.rules.timeout:
+                continue
+            if came < _SLOWEST * took:
+                raise _AgainError(f"only {came:,} bytes came in {took:,.0f} s")
+            begun, came = self.clock.monotonic(), 0
+
+
+def _problem(media: str, body: bytes) -> tuple[str, str]:
+    """What an RFC 9457 problem says is wrong, and what helps; nothing of anything else."""
+    if not media.startswith("application/problem+json"):
+        return "", ""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return "", ""
+    if not isinstance(said, dict):
+        return "", ""
+    texts = (said.get(name) for name in ("detail", "fix"))
+    detail, fix = (" ".join(t.split())[:_LONGEST] if isinstance(t, str) else "" for t in texts)
+    return detail, fix
 
 
 def excerpt(body: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from datetime import UTC, datetime
@@ -14,7 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import dataset
 
-from polyport.errors import AccessError, ConfigurationError, InputError, NotFoundError, QueryError
+from polyport.errors import (
+    AccessError,
+    ConfigurationError,
+    InputError,
+    LimitError,
+    NotFoundError,
+    QueryError,
+    RetiredError,
+    SizeError,
+)
 from polyport.expression import And, Compare, In, Inside, IsNull, Like, Not, Or, attributes, parse
 from polyport.expression import columns as named
 from polyport.model import LATEST
@@ -32,10 +42,11 @@ if TYPE_CHECKING:
     from polyport.ports.input import InputContext, Keep, RawObject
 
 _KNOWN = (
-    "product", "dataset", "columns", "where", "snapshot", "token", "retries", "backoff", "timeout", "max_bytes",
-    "object",
+    "product", "dataset", "version", "columns", "where", "snapshot", "token", "retries", "backoff", "timeout",
+    "max_bytes", "object",
 )  # fmt: skip
 _MAX_BYTES = 1 << 40
+_GONE = (404, 410)
 _GIVE_ROLE = (
     "its owner writes in its polyport.yaml, for all consumers: access: {roles: {consumer: {}}}; "
     "or a role `product:ID` for one"
@@ -51,6 +62,7 @@ class ProductInput:
         given = self.settings = settings(context.spec.settings, _KNOWN, where=self.where)
         self.product = str(given.required("product", "movie-popularity")).rstrip("/")
         self.dataset = str(given.required("dataset", "weekly_ranking"))
+        self.major = given.integer("version", 0)
         self.columns = given.texts("columns")
         self.rows = _filter(given.text("where"), self.where)
         self.ref = given.text("snapshot", LATEST)
@@ -116,7 +128,8 @@ class ProductInput:
                 fix="build from the mesh's folder, or name the product by its address",
             )
         try:
-            with self.context.open_product(self.product, self.ref) as view:
+            major = {"major": self.major} if self.major else {}
+            with self.context.open_product(self.product, self.ref, **major) as view:
                 rows = self._copy(view, target)
                 snapshot = view.snapshot
         except AccessError as error:
@@ -125,7 +138,7 @@ class ProductInput:
                 where=self.where,
                 fix=error.fix if "polyport agreement" in error.fix else _GIVE_ROLE,
             ) from error
-        except (NotFoundError, QueryError) as error:
+        except (NotFoundError, QueryError, RetiredError, LimitError, SizeError) as error:
             raise InputError(
                 f"product {self.product}: {error.message}",
                 where=self.where,
@@ -154,10 +167,13 @@ class ProductInput:
             where=self.where,
             clock=self.clock,
         )
-        address = f"{self.product}/files/v1/{quote(self.dataset, safe='')}.parquet"
+        address = f"{self.product}/files/v{self.major or 1}/{quote(self.dataset, safe='')}.parquet"
         with client, target.open("w+b") as sink:
             url = client.parsed(address).copy_set_param("snapshot", self.ref)
-            headers = client.download(url, sink, what=f"dataset {self.dataset}")
+            try:
+                headers = client.download(url, sink, what=f"dataset {self.dataset}")
+            except InputError as error:
+                raise self._explained(client, error) from error
             size = sink.tell()
         snapshot = _snapshot_of(headers.get("polyport-snapshot", ""))
         if not snapshot:
@@ -168,8 +184,39 @@ class ProductInput:
         self._whole(target)
         return snapshot, client.shown(url), f"{size:,} bytes"
 
+    def _explained(self, client: _client.Client, error: InputError) -> InputError:
+        """`error`, or that the product has other major versions of its files port than the one asked for."""
+        if client.status not in _GONE:
+            return error
+        asked = self.major or 1
+        try:
+            answer = client.get(client.parsed(self.product), what="the product")
+            majors = _majors(answer.body)
+        except InputError:  # it tells nothing of itself: the first error is the one to tell
+            return error
+        if asked in majors:
+            return error
+        if not majors:
+            return client.failed(
+                f"{self.product} has no files port: it is not read by other nodes",
+                "ask its owner for an output port of `type: files` with Parquet",
+            )
+        return client.failed(
+            f"{self.product} has no major version {asked} of its files port",
+            f"it has {', '.join(map(str, sorted(majors)))}: set `version`, after a look at what has changed",
+        )
+
     def _whole(self, target: Path) -> None:
         _documents.parquet_columns(target, f"{self.dataset}.parquet", self.where)
+
+
+def _majors(body: bytes) -> set[int]:
+    """The major versions of the files port in a product's document."""
+    try:
+        listed = json.loads(body)["ports"]["output"]
+        return {int(str(p["version"]).partition(".")[0]) for p in listed if p["type"] == "files"}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("its document cannot be read") from error
 
 
 def _snapshot_of(header: str) -> str:
