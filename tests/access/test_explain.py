@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from polyport.access import Policy, View
-from polyport.access.admission import Admissions
+from polyport.access.admission import Admissions, admissions
 from polyport.access.control import Control
 from polyport.access.explain import EVERY_ROW, Question, explain
 from polyport.access.known import consuming
@@ -22,6 +22,7 @@ from polyport.errors import AccessError, NotFoundError
 from polyport.expression import parse
 from polyport.ledger import Ledger
 from polyport.model import OWNER, Dataset, Principal, Snapshot
+from polyport.testing.output_port import make_product
 
 FILMS = pa.table(
     {
@@ -279,3 +280,21 @@ def test_what_helps_is_said(ledger):
         journaled(ledger, [{**given, **change}])
         found = ask(Principal("pat"), ledger=ledger, required=True)
         assert helps in found.fix, change
+
+
+def test_what_helps_is_no_command_for_who_reads_over_a_network(tmp_path):
+    with make_product(tmp_path, "rest", agreements="required") as product:
+        control = product.control
+        found = {
+            remote: explain(
+                product.spec,
+                admissions(control, product.spec, lambda: NOW),
+                product.policy,
+                product.history(),
+                Question(Principal("ann", frozenset({"accountant"})), remote=remote),
+            ).fix
+            for remote in (False, True)
+        }
+    assert "polyport agreement" in found[False]
+    assert found[True]
+    assert "polyport " not in found[True]

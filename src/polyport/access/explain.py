@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polyport.access.agreements import State
     from polyport.access.policy import Grant, Policy, Verdict
     from polyport.descriptor.types import DataProduct
+    from polyport.errors import PolyportError
     from polyport.expression import Expression
     from polyport.model import Dataset, Principal, Snapshot
 
@@ -125,6 +126,8 @@ class Question:
     """Only this one; empty: all."""
     known: str = "what was given"
     """From where the principal's roles, teams and attributes are known."""
+    remote: bool = False
+    """Whether the answer is read over a network: `fix` is no command of this machine then."""
 
 
 def explain(
@@ -158,7 +161,7 @@ def explain(
         roles=tuple(sorted(found.principal.roles)),
         admitted=refused is None,
         reason=refused.message if refused else "",
-        fix=refused.fix if refused else "",
+        fix=_fix(refused, remote=asked.remote),
         status=lifecycle.status(product),
         agreements=_agreements(admissions, found, principal, port, asked.purpose),
         datasets=tuple(
@@ -180,11 +183,18 @@ def _port(product: DataProduct, asked: Question) -> str:
     return asked.port
 
 
+def _fix(refused: PolyportError | None, *, remote: bool) -> str:
+    if refused is None:
+        return ""
+    return refused.remote_fix if remote else refused.fix
+
+
 def _datasets(product: DataProduct, snapshots: Sequence[Snapshot], only: str) -> Sequence[Dataset]:
     kept = snapshots[-1].datasets if snapshots else {}
     if only and only not in kept:
         fix = f"datasets: {', '.join(kept)}" if kept else "polyport build"
-        raise NotFoundError(f"no dataset {only!r}", where=product.id, fix=fix)
+        elsewhere = fix if kept else "its owner publishes a snapshot"
+        raise NotFoundError(f"no dataset {only!r}", where=product.id, fix=fix, remote_fix=elsewhere)
     return [kept[only]] if only else list(kept.values())
 
 

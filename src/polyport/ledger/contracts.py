@@ -148,6 +148,7 @@ def chosen(found: Mapping[str, Sequence[Kept]], name: str, product: str) -> Sequ
             f"no contract {name!r} was published",
             where=product,
             fix=f"contracts: {', '.join(found)}" if found else "polyport build publishes",
+            remote_fix="" if found else "its owner publishes a snapshot",
         )
     return found[name]
 

@@ -197,3 +197,10 @@ def _settings():
     from polyport.descriptor.types import Settings
 
     return Settings()
+
+
+def test_over_a_network_no_fix_is_a_command_of_the_products_machine(facts):
+    found = clauses(replace(facts, snapshots=(), consumers=frozenset(), ratings=(), active=1))
+    commands = [clause for clause in found if "polyport " in clause.fix]
+    assert {c.id for c in commands} >= {"accessible", "read-optimised", "dataset"}
+    assert all(c.remote_fix and "polyport " not in c.remote_fix for c in commands)

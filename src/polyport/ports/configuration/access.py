@@ -72,7 +72,12 @@ class AccessPort:
         given = _given(pairs(request))
         asked, by = self._asked(given, principal)
         question = Question(
-            asked, _one(given, "port"), _one(given, "purpose"), _one(given, "dataset"), by
+            asked,
+            _one(given, "port"),
+            _one(given, "purpose"),
+            _one(given, "dataset"),
+            by,
+            remote=True,
         )
         product, control = self.context.product, self.context.control
         found = explain(

@@ -74,7 +74,7 @@ class DefinitionPort:
                     "sentence": c.sentence,
                     "status": c.status,
                     "evidence": c.evidence,
-                    **({"fix": c.fix} if c.fix else {}),
+                    **({"fix": c.remote_fix or c.fix} if c.fix else {}),
                     **({"details": list(c.details)} if details and c.details else {}),
                 }
                 for c in found

@@ -25,6 +25,10 @@ INTERNAL = ("port:", "owner as ")
 """What principals of the product's own begin with: its pushed ports, and its owner's previews."""
 
 
+_BUILD: tuple[str, tuple[str, ...], str] = ("polyport build", (), "its owner publishes a snapshot")
+"""The fix where nothing is published, no details, and the fix for whoever reads over a network."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clause:
     """One clause of the definition, and how the product stands to it."""
@@ -36,6 +40,8 @@ class Clause:
     fix: str = ""
     """What to do where it does not pass."""
     details: tuple[str, ...] = ()
+    remote_fix: str = ""
+    """As `fix`, for whoever reads over a network, where that is a command of the product's machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def _accessible(facts: Facts) -> Clause:
         fix = "dataproduct.odps.yaml: outputPorts"
         return Clause("accessible", sentence, "fail", "no output port is open", fix)
     if not facts.snapshots:
-        return Clause("accessible", sentence, "fail", "nothing is published", "polyport build")
+        return Clause("accessible", sentence, "fail", "nothing is published", *_BUILD)
     newest = facts.snapshots[-1]
     said = f"snapshot {newest.sequence} is served by {plural(len(ports), 'output port')}"
     return Clause("accessible", sentence, "pass", said)
@@ -203,9 +209,7 @@ def _autonomous(facts: Facts) -> Clause:
 def _optimised(facts: Facts) -> Clause:
     sentence = "It is optimised to be read: published snapshots, columnar files, keys"
     if not facts.snapshots:
-        return Clause(
-            "read-optimised", sentence, "unknown", "nothing is published", "polyport build"
-        )
+        return Clause("read-optimised", sentence, "unknown", "nothing is published", *_BUILD)
     datasets = facts.snapshots[-1].datasets.values()
     keyless = [d.name for d in datasets if not d.key]
     said = f"{len(datasets) - len(keyless)} of {len(datasets)} datasets have a key; all lie in columnar files"
@@ -249,7 +253,7 @@ def _datasets(facts: Facts) -> Clause:
     held = len(published[0].datasets) if published else 0
     said = f"{plural(declared, 'dataset')} promised, {held} published"
     if declared and not published:
-        return Clause("dataset", _AT_LEAST, "unknown", said, "polyport build")
+        return Clause("dataset", _AT_LEAST, "unknown", said, *_BUILD)
     status: Status = "pass" if held else "fail"
     return Clause(
         "dataset", _AT_LEAST, status, said, "" if held else "transform/NAME.sql, and a contract"
@@ -278,9 +282,9 @@ def _needs(facts: Facts) -> Clause:
         )
     if marks or facts.consumers:
         return Clause("user-needs", sentence, "pass", said, details=tuple(sorted(facts.consumers)))
-    return Clause(
-        "user-needs", sentence, "unknown", f"{said}: whether it is met cannot be told", fix
-    )
+    unmet = f"{said}: whether it is met cannot be told"
+    elsewhere = "ask consumers for feedback, and for agreements"
+    return Clause("user-needs", sentence, "unknown", unmet, fix, remote_fix=elsewhere)
 
 
 _ENOUGH = 3.0
