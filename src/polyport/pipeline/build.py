@@ -255,11 +255,12 @@ def _held_back(report: QualityReport, *, erased: bool) -> QualityError:
     stops = report.stops
     shown = "; ".join(map(_sentence, stops[:_RULES_SHOWN]))
     more = f"; and {len(stops) - _RULES_SHOWN} more" if len(stops) > _RULES_SHOWN else ""
+    holds = "holds" if len(stops) == 1 else "hold"
     fix = "correct the data, or change the rule or its severity in the contract"
     if erased:
         fix += "; rows of what was erased are left out: steps and rules must do without them"
     error = QualityError(
-        f"{len(stops)} of {plural(len(report.results), 'check')} hold the data back: {shown}{more}",
+        f"{len(stops)} of {plural(len(report.results), 'check')} {holds} the data back: {shown}{more}",
         where=stops[0].dataset,
         fix=fix,
     )
