@@ -74,7 +74,7 @@ def people(tmp_path):
 
 def rows(product):
     with product.open(OWNER) as view, view.scan("people") as reader:
-        return reader.read_all().to_pylist()
+        return sorted(reader.read_all().to_pylist(), key=lambda row: row["id"])
 
 
 def types(product):
