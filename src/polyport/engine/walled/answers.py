@@ -39,6 +39,8 @@ class Answers:
         self._most, self._seconds = most_bytes, seconds
         self._kept: OrderedDict[bytes, tuple[float, int, Whole]] = OrderedDict()
         self._bytes = 0
+        self._look = 0.0
+        """When to look for those that are too old again: there may be thousands."""
         self._lock = threading.Lock()
 
     @staticmethod
@@ -67,8 +69,10 @@ class Answers:
                 self._drop(key)
             self._kept[key] = (now + self._seconds, size, answer)
             self._bytes += size
-            for old in [k for k, (until, _, _) in self._kept.items() if until < now]:
-                self._drop(old)
+            if now >= self._look:
+                self._look = now + self._seconds / 10
+                for old in [k for k, (until, _, _) in self._kept.items() if until < now]:
+                    self._drop(old)
             while self._bytes > self._most:
                 self._drop(next(iter(self._kept)))
 
