@@ -1,6 +1,7 @@
-"""10 M rows x 10 columns by Flight SQL, beside DuckDB in this process reading the same Parquet files into Arrow.
+"""10 M rows x 10 columns by Flight SQL, beside DuckDB in this process reading the same Parquet files into Arrow, and
+beside DuckDB behind pyarrow's own Flight server without all that a port does (`flight_bare`).
 
-Both count what they read batch by batch and keep nothing. Policy and metering are on: who asks has a role with a row
+All count what they read batch by batch and keep nothing. Policy and metering are on: who asks has a role with a row
 filter that every row passes. Besides: the wait for a small statement, and the server's memory while it streams.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 PORT = 18440
 ROWS = 10_000_000
-RUNS = 3
+RUNS = 5
 SMALL = 300
 EXTRA = ", (range % 1000)::DOUBLE / 7 AS score, TIMESTAMP '2020-01-01' + to_seconds(range % 86400) AS seen"
 ACCESS = """
@@ -75,7 +77,18 @@ def serving(folder: Path) -> Iterator[int]:
             server.terminate()
 
 
-def connect(seconds: float = 60):
+@contextmanager
+def bare_server(folder: Path) -> Iterator[None]:
+    """Serve the same files by `flight_bare`."""
+    command = [sys.executable, "-m", "benchmarks.flight_bare", parquet(folder), str(PORT + 1)]
+    with subprocess.Popen(command) as server:
+        try:
+            yield
+        finally:
+            server.terminate()
+
+
+def connect(port: int, seconds: float = 60):
     """A connection of ADBC, as soon as the server answers."""
     import adbc_driver_flightsql.dbapi as flight
     from adbc_driver_manager import Error
@@ -84,16 +97,14 @@ def connect(seconds: float = 60):
     options = {header + "product": "bench", header + "role": "analyst"}
     end = time.monotonic() + seconds
     while True:
-        connection = flight.connect(f"grpc://127.0.0.1:{PORT + 33}", options, autocommit=True)
         try:
-            by_flight(connection, "SELECT 1")
-        except Error:
-            connection.close()
+            with socket.create_connection(("127.0.0.1", port)):
+                pass  # somebody listens
+            return flight.connect(f"grpc://127.0.0.1:{port}", options, autocommit=True)
+        except (Error, ConnectionError):
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
-        else:
-            return connection
 
 
 def by_flight(connection, sql: str) -> int:
@@ -103,13 +114,18 @@ def by_flight(connection, sql: str) -> int:
         return sum(batch.num_rows for batch in cursor.fetch_record_batch())
 
 
+def parquet(folder: Path) -> str:
+    """The files of the snapshot."""
+    return str(next((folder / ".polyport").rglob("data/*/*.parquet")).parent / "*.parquet")
+
+
 def in_process(folder: Path) -> int:
     """How many rows DuckDB reads into Arrow."""
     import duckdb
 
-    files = next((folder / ".polyport").rglob("data/*/*.parquet")).parent / "*.parquet"
+    sql = f"SELECT * FROM '{parquet(folder)}' WHERE gross >= 0"
     with duckdb.connect() as engine:
-        reader = engine.sql(f"SELECT * FROM '{files}' WHERE gross >= 0").to_arrow_reader(122_880)
+        reader = engine.sql(sql).to_arrow_reader(122_880)
         return sum(batch.num_rows for batch in reader)
 
 
@@ -141,19 +157,26 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="polyport-bench-"))
     try:
         prepare(folder, ROWS)
-        with serving(folder) as pid, connect() as connection:
+        with (
+            serving(folder) as pid,
+            bare_server(folder),
+            connect(PORT + 33) as connection,
+            connect(PORT + 1) as floor,
+        ):
             small = [timed(lambda: by_flight(connection, "SELECT 1")) for _ in range(SMALL)]
             before = resident(pid)
-            ours, bare = [], []
+            ours, least, bare = [], [], []
             for _ in range(RUNS):
                 ours.append(timed(lambda: by_flight(connection, "SELECT * FROM costs"), ROWS))
+                least.append(timed(lambda: by_flight(floor, "SELECT * FROM costs"), ROWS))
                 bare.append(timed(lambda: in_process(folder), ROWS))
             peak = resident(pid)
     finally:
         shutil.rmtree(folder)
-    flight, duck = statistics.median(ours), statistics.median(bare)
+    flight, server, duck = map(statistics.median, (ours, least, bare))
     print(
         f"flight {ROWS:,} rows x 10: {flight / duck:.2f}x DuckDB in process ({flight:.2f} s, {duck:.2f} s);"
+        f" {flight / server:.2f}x DuckDB behind a bare server ({server:.2f} s);"
         f" the server and its workers at most {peak / 2**20:.0f} MiB (before: {before / 2**20:.0f} MiB)"
     )
     print(f"flight SELECT 1: {statistics.median(small) * 1000:.1f} ms by ADBC (four calls)")

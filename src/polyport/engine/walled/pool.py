@@ -327,6 +327,9 @@ _ENVIRONMENT = {
     # Others reserve a gigabyte of addresses at once, of which a worker has only so many.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
+    # Rows are written into memory that was used before, not each time into pages that are new to the process.
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
 }
 _MAIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
