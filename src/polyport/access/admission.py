@@ -72,7 +72,7 @@ class Admissions:
         except AuthenticationError as error:
             return self._refused(principal, purpose, error.message, (error.fix, error.remote_fix))
         found = self._agreed(principal, port, purpose)
-        return replace(found, until=_sooner(found.until, ends))
+        return found if ends is None else replace(found, until=_sooner(found.until, ends))
 
     def _known_until(self, principal: Principal) -> datetime | None:
         if principal.credential is None:

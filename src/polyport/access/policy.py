@@ -38,9 +38,18 @@ class Grant:
     own: RoleSettings | None = None
     """What the role itself says, where agreements limit its columns."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether the role shows every column, as it is."""
+        return self.settings.columns is None and not self.settings.mask
+
     def shows(self, column: str) -> bool:
         """Whether the role shows `column` at all, masked or not."""
         return not self.hides(column)
+
+    def shown(self, columns: Sequence[str]) -> Sequence[str]:
+        """Those of `columns` that the role shows."""
+        return columns if self.plain else [*filter(self.shows, columns)]
 
     def hides(self, column: str) -> str:
         """Why the role does not show `column`, masked or not; empty where it does.
@@ -118,6 +127,9 @@ class Policy:
         params: dict[str, Any] = {}
         known = _known(principal)
         conditions = [_condition(grant, params, known, dataset.schema) for grant in grants]
+        where = "" if "" in conditions else " OR ".join(f"({c})" for c in conditions)
+        if all(grant.plain for grant in grants):
+            return Relation(files, {}, where, params), {}
         shown, masked, bind = {}, {}, _binder(params)
         for name in dataset.schema.names:
             masked_as = partial(
@@ -127,7 +139,6 @@ class Policy:
             if seen is not None:
                 shown[name], words = seen
                 masked.update({name: words} if words else {})
-        where = "" if "" in conditions else " OR ".join(f"({c})" for c in conditions)
         plain = not masked and len(shown) == len(dataset.schema.names)
         return Relation(files, {} if plain else shown, where, params), masked
 
@@ -159,10 +170,7 @@ class Policy:
         known, names = _known(principal), dataset.schema.names
         filters = [grant.settings.rows for grant in grants if grant.settings.rows is not None]
         used = {name: known.get(name) for rows in filters for name in attributes(rows)}
-        seen = [
-            (g.settings.rows, [*filter(g.shows, names)], sorted(g.settings.mask.items()))
-            for g in grants
-        ]
+        seen = [(g.settings.rows, g.shown(names), sorted(g.settings.mask.items())) for g in grants]
         return digest(seen, sorted(used.items()), self.salt)
 
     def _verdict(self, role: str, dataset: Dataset, principal: Principal, purpose: str) -> Verdict:

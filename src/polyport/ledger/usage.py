@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from sqlalchemy.dialects import sqlite
 from polyport.ledger.database import METADATA, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from sqlalchemy.dialects import postgresql
@@ -70,7 +71,7 @@ class Usage:
     ) -> None:
         """Add `reads` and `requests` to their days, in the caller's transaction."""
         _add(connection, _READS, map(_read, reads))
-        _add(connection, _COLUMNS, (row for read in reads for row in _columns(read)))
+        _add(connection, _COLUMNS, _columns(reads))
         _add(connection, _REQUESTS, map(_request, requests))
 
     def reads(self, product: str = "", *, since: date | None = None) -> list[dict[str, Any]]:
@@ -157,18 +158,28 @@ def _read(read: Read) -> dict[str, Any]:
     }
 
 
-def _columns(read: Read) -> Iterable[dict[str, Any]]:
-    for column in read.columns if read.outcome != "denied" else ():
-        yield {
-            "day": read.at.date().isoformat(),
-            "product": read.product,
-            "principal": read.principal,
-            "contract": read.contract,
-            "dataset": read.dataset,
-            "column": column,
-            "reads": 1,
-            "last_at": read.at.isoformat(),
-        }
+def _columns(reads: Iterable[Read]) -> Iterator[dict[str, Any]]:
+    """One row a column; those of reads that are alike together, for most are."""
+    alike: dict[tuple[Any, ...], tuple[int, str]] = {}
+    for read in reads:
+        if read.outcome != "denied":
+            at = read.at.isoformat()
+            day = at.partition("T")[0]
+            who = (day, read.product, read.principal, read.contract, read.dataset)
+            count, _ = alike.get((*who, read.columns), (0, ""))
+            alike[*who, read.columns] = (count + 1, at)
+    for (day, product, principal, contract, dataset, columns), (count, at) in alike.items():
+        for column in columns:
+            yield {
+                "day": day,
+                "product": product,
+                "principal": principal,
+                "contract": contract,
+                "dataset": dataset,
+                "column": column,
+                "reads": count,
+                "last_at": at,
+            }
 
 
 def _request(request: Request) -> dict[str, Any]:
@@ -188,25 +199,33 @@ def _request(request: Request) -> dict[str, Any]:
 
 
 def _add(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add each row to the stored one with its key: the columns of a batch first among themselves."""
-    keys = [column.name for column in table.primary_key]
+    """Add each row to the stored one with its key: the rows of a batch first among themselves."""
+    key = itemgetter(*(column.name for column in table.primary_key))
+    sums = [c.name for c in table.columns if _sums(c)]
+    last = [c.name for c in table.columns if not _sums(c) and not c.primary_key]
     added: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
-        kept = added.setdefault(tuple(row[k] for k in keys), defaultdict(int))
-        for name, value in row.items():
-            kept[name] = kept[name] + value if _sums(table, name) else value
+        kept = added.get(key(row))
+        if kept is None:
+            added[key(row)] = dict(row)
+            continue
+        for name in sums:
+            kept[name] += row[name]
+        for name in last:
+            kept[name] = row[name]
     if added:
-        connection.execute(_upsert(connection, table), [dict(row) for row in added.values()])
+        connection.execute(_upsert(connection.dialect.name, table), list(added.values()))
 
 
-def _sums(table: sa.Table, name: str) -> bool:
-    return not isinstance(table.c[name].type, sa.Text)
+def _sums(column: sa.Column[Any]) -> bool:
+    return not isinstance(column.type, sa.Text)
 
 
-def _upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    insert = _insert(connection.dialect.name, table)
+@cache
+def _upsert(dialect: str, table: sa.Table) -> sa.Insert:
+    insert = _insert(dialect, table)
     changed = {
-        c.name: c + insert.excluded[c.name] if _sums(table, c.name) else insert.excluded[c.name]
+        c.name: c + insert.excluded[c.name] if _sums(c) else insert.excluded[c.name]
         for c in table.columns
         if not c.primary_key
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -241,7 +242,7 @@ def threaded(answered: Callable[[Request], Response]) -> Callable[[Request], Awa
     """The handler that answers in a thread: reading blocks."""
 
     async def answer(request: Request) -> Response:
-        return await run_in_threadpool(answered, request)
+        return await asyncio.to_thread(answered, request)
 
     return answer
 

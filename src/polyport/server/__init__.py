@@ -60,6 +60,7 @@ def serve(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here depends on who or what is in front
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
         )

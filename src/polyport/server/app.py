@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, RedirectResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 
 from polyport.access import lifecycle
 from polyport.access.identity import LOOPBACK, local_owner
-from polyport.errors import NotFoundError, PolyportError
+from polyport.errors import NotFoundError
 from polyport.ports.counted import Counted, noting
 from polyport.ports.deprecated import Deprecated
-from polyport.ports.http import PERSONAL, HttpError, guarded, problem, raw_path, refusal
+from polyport.ports.http import PERSONAL, HttpError, guarded, problem, raw_path, threaded
 from polyport.ports.information import metrics
 from polyport.ports.information.metadata import MetadataPort, catalog, glossary
 from polyport.ports.output import Served
 from polyport.server.fence import Fence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 
 HAL = "application/hal+json"
+THREADS = 40
+"""Answers that are made at once: most wait for a disk, the engine or a worker."""
 
 
 def address(product: str) -> str:
@@ -50,7 +51,7 @@ def create_app(
     hosts: Sequence[str] = LOOPBACK,
     addresses: Mapping[str, str] | None = None,
     unserved: Sequence[str] = (),
-) -> Starlette:
+) -> ASGIApp:
     """The ASGI application: `/`, a document for each product, and its served and management ports below it.
 
     Only requests that name one of `hosts` (`*`: any) are answered, so that no web page elsewhere can reach a server
@@ -59,30 +60,43 @@ def create_app(
     `unserved`: the ids of products of the mesh that cannot be loaded; whoever asks for one is told so (503).
     `addresses`: type of a listening port -> where it listens, which the metadata tells.
     """
-    routes: list[BaseRoute] = [Route("/", _root(products, unserved, identify), methods=["GET"])]
     metadata: list[MetadataPort] = []
-    for product in products:
-        routes += _routes(product, noting(identify), metadata, addresses or {})
+    known = noting(identify)
+    found = {
+        address(p.spec.id): _router(_routes(p, known, metadata, addresses or {})) for p in products
+    }
     for name in unserved:
         told = _out_of_order(name, identify)
-        routes += (Route(address(name), told), Mount(address(name), told))
-    routes += _node(metadata, products)
+        found[address(name)] = _router([Mount(address(name), told), Route(address(name), told)])
     metered = [(p.spec.id, p.ledger, p.stored) for p in products]
-    routes.append(Route("/metrics", guarded(metrics.node(metered, identify))))
-    routes.append(Mount("/", _nothing_here))
-    return Starlette(
-        routes=routes,
-        middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
-            Middleware(Fence),
-        ],
-        exception_handlers={
-            PolyportError: lambda _, error: problem(error),
-            HTTPException: lambda _, error: refusal(
-                HttpError(error.status_code, error.detail, error.headers)
-            ),
-        },
-    )
+    own = [
+        Route("/", guarded(threaded(_root(products, unserved, identify)))),
+        *_node(metadata, products),
+        Route("/metrics", guarded(metrics.node(metered, identify))),
+    ]
+    return TrustedHostMiddleware(Fence(_Node(_router(own), found)), allowed_hosts=list(hosts))
+
+
+class _Node:
+    """What is at a node: each product's routes, found by its address however many there are, and the node's own.
+
+    Each answers its errors itself (`guarded`).
+    """
+
+    def __init__(self, own: ASGIApp, products: Mapping[str, ASGIApp]) -> None:
+        self.own, self.products = own, products
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI application."""
+        if scope["type"] == "lifespan":  # the loop is new
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+        path = scope.get("path", "") if scope["type"] == "http" else ""
+        found = self.products.get("/".join(path.split("/", 3)[:3]), self.own)
+        await found(scope, receive, send)
+
+
+def _router(routes: Iterable[BaseRoute]) -> ASGIApp:
+    return Router(list(routes), redirect_slashes=False, default=_nothing_here)
 
 
 def _routes(
@@ -100,7 +114,7 @@ def _routes(
         link = f'<{base}{newer.mount}/>; rel="successor-version"' if newer else ""
         counted = Counted(port.app(), product.ledger, product.spec.id, spec.name, link=link)
         yield Mount(base + port.mount, app=_in_its_state(counted, product))
-        yield Route(base + port.mount, _with_slash)
+        yield Route(base + port.mount, guarded(_with_slash))
     management = product.management(identify, outputs, addresses)
     for each in management:
         for route in each.routes():
@@ -192,7 +206,7 @@ def _root(
     return root
 
 
-def _with_slash(request: Request) -> Response:
+async def _with_slash(request: Request) -> Response:
     """To the port's root: relative, for an absolute address would be built on what the request says of the host."""
     sent = raw_path(request).decode("ascii", "replace").rpartition("/")[2]
     query = request.url.query

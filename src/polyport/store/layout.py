@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from polyport.errors import ConfigurationError
@@ -95,7 +96,7 @@ class Home:
 
     def manifest(self, sequence: int) -> Path:
         """The manifest of a snapshot."""
-        return self.snapshots / f"{sequence:08d}.json"
+        return _manifest(self.snapshots, sequence)
 
     def staging(self, run: str) -> Path:
         """The folder that a run writes to."""
@@ -127,3 +128,8 @@ class Home:
     def relative(self, path: Path) -> str:
         """A path as manifests hold it: relative to the store's root, with `/`."""
         return path.relative_to(self.root).as_posix()
+
+
+@lru_cache(maxsize=4096)
+def _manifest(folder: Path, sequence: int) -> Path:
+    return folder / f"{sequence:08d}.json"

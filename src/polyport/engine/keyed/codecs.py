@@ -31,8 +31,8 @@ class Codec:
     """The engine's SQL that gives the stored value; `{}` is the column."""
     encode: Callable[[Any], Any | None]
     """A value to compare with as it is stored; None where it is not of the column's own type."""
-    kind: pa.DataType
-    """The Arrow type of what is stored, to be cast or viewed as the column's own."""
+    decode: Callable[[Sequence[Any]], Sequence[Any]]
+    """Stored values as Arrow takes them for the column's own type."""
 
 
 def codec(kind: pa.DataType) -> Codec | None:
@@ -40,26 +40,29 @@ def codec(kind: pa.DataType) -> Codec | None:
     if pa.types.is_decimal(kind):
         read = f"({{}} * 1{'0' * kind.scale})::BIGINT"
         return (
-            Codec(read, _scaled(kind.scale), pa.int64()) if kind.precision <= MOST_DIGITS else None
+            Codec(read, _scaled(kind.scale), _decimals(kind.scale))
+            if kind.precision <= MOST_DIGITS
+            else None
         )
     if pa.types.is_timestamp(kind):
         return (
-            Codec("epoch_us({})", _moment if kind.tz else _nothing, pa.int64())
+            Codec("epoch_us({})", _moment if kind.tz else _nothing, _as_stored)
             if kind.unit == "us"
             else None
         )
     return _CODECS.get(kind)
 
 
-def restored(values: Sequence[Any], stored: pa.DataType, kind: pa.DataType) -> pa.Array:
-    """Values as SQLite gave them, as a column of `kind`."""
-    if pa.types.is_decimal(kind):
-        return pa.array(
-            [None if v is None else Decimal(v).scaleb(-kind.scale) for v in values], kind
-        )
-    if pa.types.is_boolean(kind):
-        return pa.array([None if v is None else bool(v) for v in values], kind)
-    return pa.array(values, stored).cast(kind)
+def _decimals(scale: int) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    return lambda values: [None if v is None else Decimal(v).scaleb(-scale) for v in values]
+
+
+def _truths(values: Sequence[Any]) -> Sequence[Any]:
+    return [None if v is None else bool(v) for v in values]
+
+
+def _as_stored(values: Sequence[Any]) -> Sequence[Any]:
+    return values
 
 
 def _nothing(_: Any) -> None:
@@ -110,7 +113,7 @@ def _scaled(scale: int) -> Callable[[Any], int | None]:
     return encode
 
 
-_WHOLE = Codec("{}", _integer, pa.int64())
+_WHOLE = Codec("{}", _integer, _as_stored)
 
 
 _CODECS = {
@@ -118,8 +121,8 @@ _CODECS = {
         (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32()),
         _WHOLE,
     ),
-    pa.string(): Codec("{}", _text, pa.string()),
-    pa.bool_(): Codec("{}::INT", _truth, pa.int64()),
-    pa.date32(): Codec("({} - DATE '1970-01-01')::BIGINT", _day, pa.int32()),
-    pa.float64(): Codec("{}", _float, pa.float64()),
+    pa.string(): Codec("{}", _text, _as_stored),
+    pa.bool_(): Codec("{}::INT", _truth, _truths),
+    pa.date32(): Codec("({} - DATE '1970-01-01')::BIGINT", _day, _as_stored),
+    pa.float64(): Codec("{}", _float, _as_stored),
 }

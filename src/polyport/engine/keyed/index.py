@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from polyport.engine.keyed.codecs import codec, restored
+from polyport.engine.keyed.codecs import codec
 from polyport.expression import And, Compare, In, Inside, IsNull, Like, Not, Or, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from polyport.engine.keyed.codecs import Codec
@@ -24,7 +26,9 @@ STEPS = 20
 
 
 SHAPES = 1_000
-"""How many declined shapes of reads are remembered."""
+"""How many declined shapes of reads are remembered, and how many choices of columns."""
+FEW = 10
+"""Rows that Arrow makes faster one by one than column by column."""
 
 
 class Term(Protocol):
@@ -41,6 +45,33 @@ class Term(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Some columns, as they are read."""
+
+    sql: str
+    codecs: Sequence[Codec]
+    schema: pa.Schema
+    rows: pa.StructType
+    """The type of a row of them."""
+
+    def batch(self, rows: Sequence[Any]) -> pa.RecordBatch:
+        """Rows, as they are stored, as a batch."""
+        stored: Iterable[Sequence[Any]] = (
+            zip(*rows, strict=True) if rows else repeat((), len(self.codecs))
+        )
+        columns = [c.decode(values) for c, values in zip(self.codecs, stored, strict=True)]
+        if len(rows) <= FEW and columns:
+            made = [
+                dict(zip(self.schema.names, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+            return pa.RecordBatch.from_struct_array(pa.array(made, self.rows))
+        pairs = zip(columns, self.schema.types, strict=True)
+        return pa.RecordBatch.from_arrays(
+            [pa.array(v, kind) for v, kind in pairs], schema=self.schema
+        )
+
+
 class KeyedIndex:
     """One dataset of one snapshot in a SQLite file. Safe over threads; `close()` it."""
 
@@ -51,6 +82,7 @@ class KeyedIndex:
         self._local = threading.local()
         self._open: list[sqlite3.Connection] = []
         self._declined: set[tuple[Any, ...]] = set()
+        self._chosen: dict[tuple[str, ...], _Chosen] = {}
 
     def scan(
         self,
@@ -68,14 +100,13 @@ class KeyedIndex:
             if after is not None:
                 conditions.append(self._after(order, after, params))
             terms = [self._term(term) for term in order]
-            stored = [self._stored(name) for name in columns]
+            chosen = self._choice(tuple(columns))
         except _DeclinedError:
             return None
-        shape = (tuple(columns), tuple(conditions), tuple(terms))
+        shape = (chosen.sql, tuple(conditions), tuple(terms))
         if shape in self._declined:
             return None
-        sql = f"SELECT {', '.join(map(quote, columns))} FROM rows"
-        sql += f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql = chosen.sql + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
         sql += f" ORDER BY {', '.join(terms)}" if terms else ""
         connection = self._connection()
         self._local.left = STEPS
@@ -88,23 +119,24 @@ class KeyedIndex:
                 self._declined.clear()
             self._declined.add(shape)
             return None
-        return self._batch(columns, stored, rows)
+        return chosen.batch(rows)
 
     def close(self) -> None:
         """Close the connections of every thread."""
         for connection in self._open:
             connection.close()
 
-    def _batch(
-        self, columns: Sequence[str], stored: Sequence[Codec], rows: list[Any]
-    ) -> pa.RecordBatch:
-        lists: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
-        schema = pa.schema([self._dataset.schema.field(name) for name in columns])
-        arrays = [
-            restored(values, c.kind, f.type)
-            for values, c, f in zip(lists, stored, schema, strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    def _choice(self, columns: tuple[str, ...]) -> _Chosen:
+        found = self._chosen.get(columns)
+        if found is None:
+            schema = pa.schema([self._dataset.schema.field(name) for name in columns])
+            sql = f"SELECT {', '.join(map(quote, columns))} FROM rows"
+            codecs = [self._stored(name) for name in columns]
+            found = _Chosen(sql, codecs, schema, pa.struct(list(schema)))
+            if len(self._chosen) >= SHAPES:
+                self._chosen.clear()
+            self._chosen[columns] = found
+        return found
 
     def _connection(self) -> sqlite3.Connection:
         found: sqlite3.Connection | None = getattr(self._local, "connection", None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
-
-from starlette.concurrency import run_in_threadpool
 
 from polyport.errors import QueryError
 from polyport.ports.http import guarded, json_body
@@ -26,7 +25,7 @@ def by_method(**answers: Callable[[Request, Mapping[str, Any]], Response]) -> AS
     async def handler(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         body = await json_body(request) if method in ("POST", "PUT") else {}
-        return await run_in_threadpool(answers[method], request, body)
+        return await asyncio.to_thread(answers[method], request, body)
 
     allowed = [m for name in answers for m in (("GET", "HEAD") if name == "GET" else (name,))]
     return guarded(handler, allowed)

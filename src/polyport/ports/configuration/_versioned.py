@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -93,7 +93,7 @@ class Versioned:
 
     def _reading(self, answer: Callable[[Request], Response]) -> Any:
         async def handler(request: Request) -> Response:
-            return await run_in_threadpool(self._read, request, answer)
+            return await asyncio.to_thread(self._read, request, answer)
 
         return guarded(handler)
 
@@ -104,15 +104,15 @@ class Versioned:
 
     async def _document(self, request: Request) -> Response:
         if request.method != "PUT":
-            return await run_in_threadpool(self._read, request, self._current)
-        by = await run_in_threadpool(self._steered, request)
+            return await asyncio.to_thread(self._read, request, self._current)
+        by = await asyncio.to_thread(self._steered, request)
         body = await json_body(request)
-        return await run_in_threadpool(self._put, request, by, body)
+        return await asyncio.to_thread(self._put, request, by, body)
 
     async def _revert(self, request: Request) -> Response:
-        by = await run_in_threadpool(self._steered, request)
+        by = await asyncio.to_thread(self._steered, request)
         body = await json_body(request)
-        return await run_in_threadpool(self._back, request, by, body)
+        return await asyncio.to_thread(self._back, request, by, body)
 
     def _steered(self, request: Request) -> str:
         principal, _ = self.context.identify(request)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from polyport.access.admission import admissions
@@ -64,7 +64,7 @@ class AccessPort:
         return [*self.versioned.operations(), explained]
 
     async def _explain(self, request: Request) -> Response:
-        return await run_in_threadpool(self._explanation, request)
+        return await asyncio.to_thread(self._explanation, request)
 
     def _explanation(self, request: Request) -> Response:
         principal, _ = self.context.identify(request)

@@ -8,6 +8,7 @@ as text. A value of a union is written as one of its member.
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,7 +22,8 @@ from polyport.ports.formats.text import TEXT, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_FEW = 4
+_FEW, _SOME = 4, 1_000
+"""Values of a column, and rows, up to which a kernel for each step costs more than the values themselves."""
 _ROWS = 16_384
 """Rows rendered at once: so that the text of a batch stays in the processor's cache."""
 _SPECIAL = r'["\\\x00-\x1f]'
@@ -47,39 +49,48 @@ def ndjson(reader: pa.RecordBatchReader) -> Iterator[bytes]:
 
 def objects(batch: pa.RecordBatch) -> list[bytes]:
     """Each row of `batch` as a JSON object."""
-    if batch.num_rows <= _FEW:
+    if batch.num_rows <= _SOME:
         return _one_by_one(batch)
     return bytes(_joined(batch, "\n")).split(b"\n")[: batch.num_rows]
 
 
 def _one_by_one(batch: pa.RecordBatch) -> list[bytes]:
-    """The same for some rows: a kernel for each column costs more than the values themselves."""
-    labels = [json.dumps(name, ensure_ascii=False) + ":" for name in batch.schema.names]
+    """The same for some rows."""
+    labels = [encode_basestring(name).replace("%", "%%") for name in batch.schema.names]
+    whole = "{" + ",".join([label + ":%s" for label in labels]) + "}"
     columns = [_texts(column) for column in batch.columns]
     rows = zip(*columns, strict=True) if columns else [()] * batch.num_rows
-    return [
-        (
-            "{" + ",".join(label + value for label, value in zip(labels, row, strict=True)) + "}"
-        ).encode()
-        for row in rows
-    ]
+    return [(whole % row).encode() for row in rows]
 
 
 def _texts(column: pa.Array) -> list[str]:
-    for applies, write in _SIMPLE:
-        if applies(column.type):
-            return ["null" if value is None else write(value) for value in listed(column)]
+    kind = column.type.id
+    if len(column) > _FEW and kind in _MARKED:
+        mark = _MARKED[kind]
+        texts = text(column).to_pylist()
+        return ["null" if each is None else f"{mark}{each}{mark}" for each in texts]
+    if kind in _SIMPLE:
+        write = _SIMPLE[kind]
+        return ["null" if value is None else write(value) for value in listed(column)]
     found: list[str] = values(column).to_pylist()
     return found
 
 
-_SIMPLE: tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], str]], ...] = (
-    (pt.is_integer, str),
-    (pt.is_string, lambda value: json.dumps(value, ensure_ascii=False)),
-    (pt.is_decimal, lambda value: f"{value:f}"),
-    (pt.is_boolean, lambda value: "true" if value else "false"),
-    (pt.is_date32, lambda value: f'"{value}"'),
+_INTEGERS = (
+    *(pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+    *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
 )
+_DECIMALS = (pa.decimal32(1), pa.decimal64(1), pa.decimal128(1), pa.decimal256(1))
+_SIMPLE: dict[int, Callable[[Any], str]] = {
+    pa.string().id: encode_basestring,
+    pa.bool_().id: lambda value: "true" if value else "false",
+    pa.date32().id: lambda value: f'"{value}"',
+    **{kind.id: str for kind in _INTEGERS},
+    **{kind.id: lambda value: f"{value:f}" for kind in _DECIMALS},
+}
+"""By the type's number: how a value is written."""
+_MARKED = {pa.date32().id: '"', **{kind.id: "" for kind in _DECIMALS}}
+"""What stands around the text of values of which Python makes objects that cost more than a kernel does."""
 
 
 def _small(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -84,8 +84,8 @@ class ContractsPort:
 
     async def _migrations(self, request: Request) -> Response:
         if request.method == "POST":
-            return await run_in_threadpool(self._confirm, request, await json_body(request))
-        return await run_in_threadpool(self._confirmed, request)
+            return await asyncio.to_thread(self._confirm, request, await json_body(request))
+        return await asyncio.to_thread(self._confirmed, request)
 
     def _listed(self, request: Request) -> Response:
         asker, _ = self.context.identify(request)

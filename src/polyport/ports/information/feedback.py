@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -73,22 +73,22 @@ class FeedbackPort:
 
     async def _feedback(self, request: Request) -> Response:
         if request.method != "POST":
-            return await run_in_threadpool(self._list, request)
-        principal, _ = await run_in_threadpool(self.context.identify, request)
+            return await asyncio.to_thread(self._list, request)
+        principal, _ = await asyncio.to_thread(self.context.identify, request)
         body = await json_body(request, BODY)
-        made = await run_in_threadpool(
+        made = await asyncio.to_thread(
             feedback.say, self.context.ledger.journal, self.context.product.id, principal, body
         )
         return _reply(as_json(made), 201)
 
     async def _answer(self, request: Request) -> Response:
-        principal, _ = await run_in_threadpool(self.context.identify, request)
+        principal, _ = await asyncio.to_thread(self.context.identify, request)
         body = await json_body(request, BODY)
         if set(body) != {"text"}:
             raise QueryError("an answer has one member, 'text'", fix='send {"text": "..."}')
         product, journal = self.context.product.id, self.context.ledger.journal
         name = request.path_params["id"]
-        made = await run_in_threadpool(
+        made = await asyncio.to_thread(
             feedback.answer, journal, product, principal, name, body["text"]
         )
         return _reply(as_json(made))

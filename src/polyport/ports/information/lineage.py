@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 from urllib.parse import quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -68,7 +68,7 @@ class LineagePort:
         principal, _ = self.context.identify(request)
         steering(self.context, principal, "read the events: they hold the product's SQL")
         asked = once(pairs(request), ("run", "limit"))
-        found = await run_in_threadpool(self._told, asked)
+        found = await asyncio.to_thread(self._told, asked)
         return JSONResponse(found, headers=PERSONAL)
 
     def _told(self, asked: Mapping[str, str]) -> Sequence[Event]:

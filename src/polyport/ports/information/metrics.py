@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
@@ -13,7 +14,6 @@ from prometheus_client.core import (
 )
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -146,7 +146,7 @@ def node(products: Sequence[Metered], identify: Identify) -> Callable[[Request],
                 f"{principal.id} may not read the node's metrics",
                 fix="the owner and the role 'platform' may; each product has its own",
             )
-        return await run_in_threadpool(exposed, products)
+        return await asyncio.to_thread(exposed, products)
 
     return answer
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -88,13 +88,13 @@ class DefinitionPort:
     async def _answer(self, request: Request) -> Response:
         principal, _ = self.context.identify(request)
         if chosen(request, (JSON, OMMS)) == OMMS:
-            return _json(await run_in_threadpool(self.omms), OMMS)
+            return _json(await asyncio.to_thread(self.omms), OMMS)
         owner = principal.owns(self.context.product.id)
-        return _json(await run_in_threadpool(self.document, details=owner), JSON)
+        return _json(await asyncio.to_thread(self.document, details=owner), JSON)
 
     async def _answer_omms(self, request: Request) -> Response:
         self.context.identify(request)
-        return _json(await run_in_threadpool(self.omms), OMMS)
+        return _json(await asyncio.to_thread(self.omms), OMMS)
 
 
 def result(found: Sequence[Clause]) -> str:

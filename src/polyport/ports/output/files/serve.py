@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import pyarrow as pa
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from polyport.errors import NotFoundError, QueryError
@@ -45,7 +45,7 @@ class Handler:
 
     async def __call__(self, request: Request) -> Response:
         """The answer; made in a thread, for reading blocks."""
-        return await run_in_threadpool(self.answer, request)
+        return await asyncio.to_thread(self.answer, request)
 
     def answer(self, request: Request) -> Response:
         """The list at the root, a file below it; nothing deeper."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from polyport.model import Ref
     from polyport.ports.output import OutputContext
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 HAL = "application/hal+json"
 JSON = "application/json"
 
@@ -71,15 +73,20 @@ def address(path: str, query: Mapping[str, str]) -> str:
     return f"{path}?{urlencode(query, quote_via=quote)}" if query else path
 
 
+_UNRESERVED = re.compile("[A-Za-z0-9._~-]*").fullmatch
 _STEPS = (".", "..")
 """Parts of an address that mean a folder, encoded or not (RFC 3986, 6.2.2.3)."""
 
 
 def key_text(values: Iterable[Any]) -> str:
     """A key as a part of an address; empty where it has none (a null, an empty text, a step to a folder)."""
-    texts = [pack(value) for value in values]
-    whole = "" if None in texts else ",".join(quote(text or "", safe="") for text in texts)
-    return "" if whole in _STEPS else whole
+    whole = ""
+    for value in values:
+        text = pack(value)
+        if text is None:
+            return ""
+        whole += "," + (text if _UNRESERVED(text) else quote(text, safe=""))
+    return "" if whole[1:] in _STEPS else whole[1:]
 
 
 def choose(ask: Ask, offered: Sequence[str]) -> str:
@@ -115,7 +122,7 @@ def document(
         return same
     members, rest = body()
     found = {rel: link["href"] for rel, link in members["_links"].items() if rel in _LINKED}
-    content = json.dumps(members, ensure_ascii=False).encode()[:-1] + rest + b"}"
+    content = _ENCODER.encode(members).encode()[:-1] + rest + b"}"
     return Response(content, 200, {**known, **link_header(found)}, media)
 
 

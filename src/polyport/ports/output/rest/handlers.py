@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from starlette.concurrency import run_in_threadpool
 
 from polyport.errors import NotFoundError
 from polyport.model import LATEST
@@ -50,7 +49,7 @@ class Documents:
 
 async def answer(context: OutputContext, documents: Documents, request: Request) -> Response:
     """The answer to `request`, made in a thread: views block."""
-    return await run_in_threadpool(_answer, context, documents, request)
+    return await asyncio.to_thread(_answer, context, documents, request)
 
 
 def _answer(context: OutputContext, documents: Documents, request: Request) -> Response:
