@@ -2,7 +2,8 @@
 
 `group` asks the same group-by again and again, as a dashboard does; `fresh` one with another filter each time.
 
-One client, one connection, in turn. Figures are the server's CPU per request and the client's median wait. The peers
+One client, one connection at a time, the servers in turn, in several rounds. Figures are the medians of the server's
+CPU per request and of the client's wait, and of the ratios of each round. The peers
 are not dependencies of the project: they are looked for in the environment variable PEERS, the `bin` folder of a
 virtual environment with `roapi` and `datasette`; without it, only Polyport is measured. Policy and metering are on.
 """
@@ -20,15 +21,22 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from benchmarks.build import prepare
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Request: TypeAlias = tuple[str, dict[str, str], str | None]
+"""Path, headers, body."""
 ROWS = 1_000_000
 STUDIOS = ["Warner", "Fox", "Universal", "Sony", "MGM"]
 OURS, ROAPI, DATASETTE = 18400, 18401, 18402
+ROUNDS = 5
 COUNTS = {"point": 500, "page": 100, "group": 20, "fresh": 20, "csv": 1}
 
 
@@ -39,8 +47,8 @@ class Server:
     name: str
     port: int
     command: list[str]
-    paths: dict[str, object]
-    """Workload -> a function that gives a path, or (path, headers, body)."""
+    paths: dict[str, Callable[[], Request]]
+    """Workload -> a function that gives a request."""
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -190,9 +198,7 @@ def running(server: Server):
         process.wait()
 
 
-def ask(
-    connection: http.client.HTTPConnection, request: tuple[str, dict[str, str], str | None]
-) -> int:
+def ask(connection: http.client.HTTPConnection, request: Request) -> int:
     """Send one request and read the answer; its size."""
     path, headers, body = request
     connection.request("POST" if body else "GET", path, body=body, headers=headers)
@@ -211,34 +217,51 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(server: Server) -> dict[str, tuple[float, float]]:
-    """Workload -> (CPU ms per request, median ms)."""
-    found = {}
-    with running(server) as process:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
-        if server.name == "polyport":
-            # Its keyed index and its table in memory are made in the background after the first reads; ROAPI loads its
-            # table before it listens.
-            for name in ("point", "fresh", "fresh"):
-                ask(connection, server.paths[name]())
-            wait_until_idle(process.pid)
-        for name, make in server.paths.items():
-            if (
-                name != "csv"
-            ):  # a whole export is kept once it was made: the first is what is measured
-                ask(connection, make())
-            waits = []
-            before = cpu(process.pid)
-            for _ in range(COUNTS[name]):
-                started = time.perf_counter()
-                ask(connection, make())
-                waits.append(time.perf_counter() - started)
-            found[name] = (
-                (cpu(process.pid) - before) / COUNTS[name] * 1000,
-                statistics.median(waits) * 1000,
-            )
-        connection.close()
+def measure(servers: Sequence[Server]) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """Workload -> server -> (CPU ms per request, median ms) of each round; in turn, for the machine's speed changes."""
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {
+        work: {server.name: [] for server in servers} for work in COUNTS
+    }
+    with ExitStack() as ending:
+        processes = {server.name: ending.enter_context(running(server)) for server in servers}
+        for server in servers:
+            if server.name == "polyport":
+                # Its keyed index and its table in memory are made in the background after the first reads; ROAPI loads
+                # its table before it listens.
+                with closing(connected(server)) as connection:
+                    for name in ("point", "fresh", "fresh"):
+                        ask(connection, server.paths[name]())
+                wait_until_idle(processes[server.name].pid)
+        for turn in range(ROUNDS):
+            for work, count in COUNTS.items():
+                for server in servers:
+                    if work == "csv" and turn:
+                        continue  # a whole export is kept once it was made: the first is what is measured
+                    with closing(connected(server)) as connection:
+                        found[work][server.name].append(
+                            asked(connection, server.paths[work], count, processes[server.name].pid)
+                        )
     return found
+
+
+def connected(server: Server) -> http.client.HTTPConnection:
+    """A new connection: some servers close those that rest for a while."""
+    return http.client.HTTPConnection("127.0.0.1", server.port, timeout=600)
+
+
+def asked(
+    connection: http.client.HTTPConnection, make: Callable[[], Request], count: int, pid: int
+) -> tuple[float, float]:
+    """CPU ms of the process, and median ms, of `count` requests."""
+    if count > 1:
+        ask(connection, make())
+    waits = []
+    before = cpu(pid)
+    for _ in range(count):
+        started = time.perf_counter()
+        ask(connection, make())
+        waits.append(time.perf_counter() - started)
+    return (cpu(pid) - before) / count * 1000, statistics.median(waits) * 1000
 
 
 def wait_until_idle(pid: int) -> None:
@@ -265,16 +288,25 @@ def main() -> None:
         servers = [ours(folder)]
         if peers := os.environ.get("PEERS"):
             servers += [roapi(folder, Path(peers)), datasette(folder, Path(peers))]
-        figures = {server.name: measure(server) for server in servers}
+        figures = measure(servers)
     finally:
         shutil.rmtree(folder)
-    for work in COUNTS:
-        mine = figures["polyport"][work]
-        line = f"REST {work:6} polyport {mine[0]:9.2f} ms CPU {mine[1]:9.2f} ms"
-        for name, found in figures.items():
+    for work, found in figures.items():
+        mine = found["polyport"]
+        used, wait = (statistics.median(column) for column in zip(*mine, strict=True))
+        line = f"REST {work:6} polyport {used:9.2f} ms CPU {wait:9.2f} ms"
+        for name, theirs in found.items():
             if name != "polyport":
-                line += f" | {name} {found[work][0] / max(mine[0], 1e-3):6.1f}x CPU {found[work][1] / mine[1]:6.1f}x time"
+                line += f" | {name} {times(mine, theirs, 0)} CPU {times(mine, theirs, 1)} time"
         print(line)
+
+
+def times(
+    mine: Sequence[tuple[float, float]], theirs: Sequence[tuple[float, float]], which: int
+) -> str:
+    """How many times ours theirs is, round by round: the median, and the least and most."""
+    ratios = [b[which] / max(a[which], 1e-3) for a, b in zip(mine, theirs, strict=True)]
+    return f"{statistics.median(ratios):6.1f}x ({min(ratios):.1f} to {max(ratios):.1f})"
 
 
 if __name__ == "__main__":
