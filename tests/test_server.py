@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from polyport.errors import ConfigurationError
+from polyport.product import Product
 from polyport.server import Node, check_address, client_lines, create_app, listening, login, serve
 from polyport.testing.asgi import Client
 from polyport.testing.output_port import make_product
@@ -44,6 +47,55 @@ def test_nothing_is_a_problem_document(client):
     assert reply.status_code == 404
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.json()["code"] == "PP410"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/products", "/products/", "/products/none", "/products/none/rest/v1/", "/products/film"],
+)
+def test_no_other_product_is_there(client, path):
+    reply = client.get(path)
+    assert (reply.status_code, reply.json()["code"]) == (404, "PP410")
+
+
+def test_each_product_answers_at_its_own_address(product, tmp_path):
+    make_product(tmp_path, "rest").close()
+    odps = tmp_path / "dataproduct.odps.yaml"
+    odps.write_text(odps.read_text("utf-8").replace("id: films", "id: books"), "utf-8")
+    with Product.load(tmp_path) as other:
+        other.build()
+        client = Client(create_app([product, other], unserved=["lost"]))
+        found = {
+            name: client.get(f"/products/{name}/rest/v1/").json()["product"]["id"]
+            for name in ("films", "books")
+        }
+        assert found == {"films": "films", "books": "books"}
+        for path in ("/products/lost", "/products/lost/rest/v1/films"):
+            assert client.get(path).status_code == 503
+
+
+def test_what_is_not_offered_is_a_problem_document(client):
+    reply = client.send("POST", "/")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD")
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_many_answers_are_made_at_once(product):
+    """Each waits for a disk or a worker: as many threads as asyncio itself would take are too few."""
+    together = threading.Barrier(30, timeout=20)
+
+    async def served():
+        told = asyncio.Queue()
+        await told.put({"type": "lifespan.startup"})
+        app = create_app([product])
+        sent = asyncio.Queue()
+        life = asyncio.create_task(app({"type": "lifespan", "state": {}}, told.get, sent.put))
+        assert (await sent.get())["type"] == "lifespan.startup.complete"
+        await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(30)))
+        await told.put({"type": "lifespan.shutdown"})
+        await life
+
+    asyncio.run(served())
 
 
 def test_serving_beyond_this_machine_is_refused(product):

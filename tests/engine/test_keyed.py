@@ -84,7 +84,7 @@ def engine(tmp_path_factory):
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(ROWS, FILTERS | st.none(), ORDERS, st.integers(1, 6), st.integers(0, 14) | st.none())
+@given(ROWS, FILTERS | st.none(), ORDERS, st.integers(1, 14), st.integers(0, 14) | st.none())
 def test_the_index_answers_as_the_engine_does(
     engine, tmp_path_factory, rows, where, order, limit, after
 ):

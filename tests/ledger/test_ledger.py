@@ -63,6 +63,23 @@ def test_columns_are_counted_by_contract(ledger):
     }
 
 
+def test_reads_that_are_alike_are_counted_together(ledger):
+    later = AT + dt.timedelta(hours=1)
+    for columns, at, outcome in (
+        (("id", "title"), AT, "ok"),
+        (("id",), AT, "ok"),
+        (("id", "title"), later, "cut"),
+        (("id", "title"), later, "denied"),
+    ):
+        ledger.record_read(a_read(columns=columns, at=at, outcome=outcome))
+    ledger.flush()
+    ledger.record_read(a_read(columns=("id",), at=later))
+    found = {r["column"]: (r["reads"], r["last_at"]) for r in ledger.usage.columns("p")}
+    assert found == {"id": (4, later.isoformat()), "title": (2, later.isoformat())}
+    sums = {r["outcome"]: (r["reads"], r["rows"], r["bytes"]) for r in ledger.usage.reads("p")}
+    assert sums == {"ok": (3, 3, 30), "cut": (1, 1, 10), "denied": (1, 1, 10)}
+
+
 def test_what_was_counted_before_contracts_were_told_apart_is_taken_over_once(tmp_path):
     file = tmp_path / "ledger.sqlite"
     with closing(sqlite3.connect(file)) as old:

@@ -169,16 +169,16 @@ def test_large_batches_are_cut():
 @pytest.mark.parametrize(("data_type", "made", "shown"), CASES, ids=lambda v: str(v)[:20])
 @given(data=st.data())
 def test_a_few_rows_read_as_many_do(data_type, made, shown, data):
-    given_ = data.draw(st.lists(st.none() | made, max_size=4))
+    given_ = data.draw(st.lists(st.none() | made, max_size=8))
     held = [
         list(v.items()) if isinstance(v, dict) and pa.types.is_map(data_type) else v for v in given_
     ]
-    batch = pa.record_batch({"n": pa.array(range(len(held))), 'c"': pa.array(held, data_type)})
+    batch = pa.record_batch({"%s": pa.array(range(len(held))), 'c"': pa.array(held, data_type)})
     many = b"".join(ndjson(reader(pa.Table.from_batches([batch] * 2)))).splitlines()
     assert objects(batch) == many[: len(held)]
 
 
-@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=3), max_size=4))
+@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=3), max_size=8))
 def test_a_few_decimals_read_as_many_do(numbers):
     fitting = [n for n in numbers if abs(n) < 10**30]
     batch = pa.record_batch({"d": pa.array(fitting, pa.decimal128(38, 3))})
