@@ -22,6 +22,7 @@ from polyport.errors import LimitError
 from polyport.ports.output.sql.catalogue import Table, catalogue
 from polyport.ports.output.sql.catalogue.backend import BackendError
 from polyport.ports.output.sql.catalogue.builtin import BuiltInCatalogue
+from polyport.ports.output.sql.catalogue.keeper import Keeper
 from polyport.ports.output.sql.catalogue.postgres import PostgresCatalogue
 from polyport.ports.output.sql.catalogue.programs import Programs, unprivileged
 from polyport.ports.output.sql.catalogue.servers import Servers
@@ -562,6 +563,26 @@ def test_where_postgresql_cannot_start_the_small_catalogue_answers(postgres, tmp
         session.close()
     finally:
         made.close()
+
+
+def test_the_node_may_end_just_as_a_program_of_the_keeper_does(tmp_path):
+    """It hung for ever: the program to be ended had ended, and nobody told the keeper that its node is gone."""
+    keeper = Keeper(
+        {
+            "folder": str(tmp_path),
+            "bin": "/",
+            "copy": "",
+            "settings": {},
+            "user": None,
+            "group": None,
+        }
+    )
+    with subprocess.Popen(["true"], start_new_session=True) as ended:
+        pass
+    keeper._running = ended
+    keeper.interrupt()
+    with pytest.raises(OSError, match="not needed any more"):
+        keeper._run(["true"])
 
 
 NODE = """

@@ -98,7 +98,8 @@ class Keeper:
         with self._lock:
             self._ended = True
             if self._running is not None:
-                os.killpg(self._running.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.killpg(self._running.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End all servers at once, and remove the folder."""
@@ -238,10 +239,12 @@ def _commands(keeper: Keeper) -> queue.SimpleQueue[str]:
     found: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin:
-            found.put(line)
-        keeper.interrupt()
-        found.put("")
+        try:
+            for line in sys.stdin:
+                found.put(line)
+            keeper.interrupt()
+        finally:
+            found.put("")
 
     threading.Thread(target=read, daemon=True).start()
     return found
