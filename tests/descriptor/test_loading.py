@@ -424,9 +424,9 @@ def test_our_schemas_are_schemas_and_each_setting_has_a_description_and_valid_ex
     assert len(parts) > 10
     for name, part in parts:
         assert part.get("description"), name
-        wrapped = {"$defs": root.get("$defs", {}), **part}
+        wrapped = jsonschema.Draft202012Validator({"$defs": root.get("$defs", {}), **part})
         for example in part.get("examples", ()):
-            jsonschema.validate(example, wrapped, cls=jsonschema.Draft202012Validator)
+            wrapped.validate(example)
     leaves = [
         name
         for name, part in parts
