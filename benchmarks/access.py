@@ -161,6 +161,7 @@ def serve(kind: str, folder: Path) -> None:
 def unguarded(product, principal, ref="latest", *, port="library", purpose="", mapping=None):
     """What `Product.open` does besides asking who it is for."""
     from polyport.access import View, opening
+    from polyport.access.mapping import AS_PUBLISHED
 
     held = product.store.hold(product.spec.id, ref)
     return View(
@@ -175,7 +176,7 @@ def unguarded(product, principal, ref="latest", *, port="library", purpose="", m
         release=lambda: held.__exit__(None, None, None),
         keyed=lambda of, dataset: opening.keyed_index(product, of, dataset),
         results=product.results,
-        mapping=mapping,
+        mapping=mapping or AS_PUBLISHED,
     )
 
 

@@ -168,3 +168,21 @@ def test_a_mask_that_fits_or_of_whose_type_nothing_is_known_is_taken(physical, m
 def test_what_is_no_text_is_not_compared_with_the_askers_id(prop, text):
     found = _refused(prop, {"rows": text})
     assert [code for code, _ in found if code == "PP244"] == ["PP244"]
+
+
+def test_what_is_judged_once_is_of_that_snapshot_and_purpose_only():
+    """A verdict is kept: not for another state of the same dataset, nor for who says something else."""
+    settings = RoleSettings(rows=parse("id > 1"), purposes=("audit",))
+    policy = Policy("p", {"r": Role("r", settings)}, "salt")
+    asker = Principal("ann", frozenset({"r"}))
+
+    def counts(kind, purpose):
+        states = [Dataset("d", pa.schema({"id": kind, "other": pa.int64()}), ("other",), 1)] * 2
+        return [policy.verdicts(s, asker, purpose)[0].grant is not None for s in states]
+
+    for _ in range(2):
+        assert counts(pa.int64(), "audit") == [True, True]
+        assert counts(pa.string(), "audit") == [False, False]
+        assert counts(pa.int64(), "sales") == [False, False]
+        for number in range(1_001):  # the oldest are forgotten
+            assert counts(pa.int64(), f"sales {number}") == [False, False]

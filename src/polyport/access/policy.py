@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from polyport.expression import Expression
     from polyport.model import Dataset, Files, Principal
 
+_MOST_JUDGED = 1_000
 NOTHING = "-"
 """The policy class of whoever sees nothing of a dataset."""
 
@@ -89,6 +90,10 @@ class Policy:
     """Secret of the product: what hashes are made with, so that they cannot be looked up."""
     promised: Mapping[str, Collection[str]] | None = None
     """The columns of each dataset as the contracts name them today; None: not known."""
+    _judged: dict[tuple[str, str, int], tuple[Dataset, tuple[RoleSettings | None, str]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What `_settings` gave, by role, purpose and dataset: neither of them nor this policy ever changes."""
 
     def grants(self, dataset: Dataset, principal: Principal, purpose: str) -> tuple[Grant, ...]:
         """The roles that count, for `purpose`.
@@ -183,6 +188,17 @@ class Policy:
         return Verdict(role, None, f"role {role!r} sees no column of {dataset.name!r}")
 
     def _settings(
+        self, role: str, dataset: Dataset, purpose: str
+    ) -> tuple[RoleSettings | None, str]:
+        key = (role, purpose, id(dataset))
+        known = self._judged.get(key)
+        if known is None or known[0] is not dataset:
+            if len(self._judged) >= _MOST_JUDGED:
+                self._judged.clear()
+            known = self._judged[key] = (dataset, self._found_settings(role, dataset, purpose))
+        return known[1]
+
+    def _found_settings(
         self, role: str, dataset: Dataset, purpose: str
     ) -> tuple[RoleSettings | None, str]:
         if role == PLATFORM_ROLE:
