@@ -320,7 +320,8 @@ def _stream(
                     channel.push()
                     sent = monotonic()
         except (duckdb.Error, MemoryError, pa.ArrowException) as error:
-            return error
+            # Its frames would keep the rows, and what they spilled, until garbage is collected.
+            return error.with_traceback(None)
         return None
 
 
