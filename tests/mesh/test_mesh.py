@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import uvicorn
+from tests.nodes import served
 
 from polyport.access.meter import Meter
 from polyport.descriptor.types import Role, RoleSettings
@@ -20,7 +17,6 @@ from polyport.errors import (
 from polyport.expression import parse
 from polyport.mesh import Mesh
 from polyport.model import OWNER, Principal
-from polyport.server import create_app
 from polyport.testing.output_port import make_product, write_rows
 
 READER = {
@@ -240,20 +236,8 @@ def test_the_order_of_mesh_yaml_is_kept_and_state_and_ledger_can_be_moved(
 def node(tmp_path):
     """A product served at an address of this machine."""
     product = make_product(tmp_path / "far" / "films", "files")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = uvicorn.Config(
-        create_app([product]), host="127.0.0.1", port=port, log_level="critical", ws="none"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}/products/films", product
-    server.should_exit = True
-    thread.join()
+    with served(product) as (address, _):
+        yield f"{address}/products/films", product
     product.close()
 
 

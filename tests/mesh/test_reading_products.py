@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import threading
-import time
 
 import pytest
-import uvicorn
+from tests.nodes import served
 
 from polyport.errors import InputError
 from polyport.mesh import Mesh
 from polyport.model import OWNER
 from polyport.product import Product
-from polyport.server import create_app
 from polyport.testing.output_port import ROWS, make_product, write_rows
 
 OLD = """
@@ -90,24 +86,8 @@ def make_provider(home):
 def node(tmp_path):
     """The provider served at an address of this machine: its address, itself, and what ends it."""
     product = make_provider(tmp_path / "far" / "films")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = uvicorn.Config(
-        create_app([product]), host="127.0.0.1", port=port, log_level="critical", ws="none"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-
-    def end():
-        server.should_exit = True
-        thread.join()
-
-    yield f"http://127.0.0.1:{port}/products/films", product, end
-    end()
+    with served(product) as (address, end):
+        yield f"{address}/products/films", product, end
     product.close()
 
 
