@@ -90,10 +90,10 @@ class Policy:
     """Secret of the product: what hashes are made with, so that they cannot be looked up."""
     promised: Mapping[str, Collection[str]] | None = None
     """The columns of each dataset as the contracts name them today; None: not known."""
-    _judged: dict[tuple[str, str, int], tuple[Dataset, tuple[RoleSettings | None, str]]] = field(
+    _judged: dict[tuple[int, int], tuple[RoleSettings, Dataset, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """What `_settings` gave, by role, purpose and dataset: neither of them nor this policy ever changes."""
+    """What `_wrong` gave, by which settings and dataset: neither ever changes."""
 
     def grants(self, dataset: Dataset, principal: Principal, purpose: str) -> tuple[Grant, ...]:
         """The roles that count, for `purpose`.
@@ -190,17 +190,6 @@ class Policy:
     def _settings(
         self, role: str, dataset: Dataset, purpose: str
     ) -> tuple[RoleSettings | None, str]:
-        key = (role, purpose, id(dataset))
-        known = self._judged.get(key)
-        if known is None or known[0] is not dataset:
-            if len(self._judged) >= _MOST_JUDGED:
-                self._judged.clear()
-            known = self._judged[key] = (dataset, self._found_settings(role, dataset, purpose))
-        return known[1]
-
-    def _found_settings(
-        self, role: str, dataset: Dataset, purpose: str
-    ) -> tuple[RoleSettings | None, str]:
         if role == PLATFORM_ROLE:
             return None, f"role {role!r} configures, and sees no data"
         if role not in self.roles:
@@ -214,8 +203,19 @@ class Policy:
                 None,
                 f"role {role!r} is for the purposes {', '.join(sorted(settings.purposes))}, {stated}",
             )
-        wrong = _not_here(settings, dataset) or _not_masked(settings, dataset)
+        wrong = self._wrong(settings, dataset)
         return (None, f"role {role!r} {wrong}") if wrong else (settings, "")
+
+    def _wrong(self, settings: RoleSettings, dataset: Dataset) -> str:
+        """Why settings do not fit a snapshot's dataset; empty where they do. Asked several times by each read."""
+        key = (id(settings), id(dataset))
+        known = self._judged.get(key)
+        if known is None or known[0] is not settings or known[1] is not dataset:
+            if len(self._judged) >= _MOST_JUDGED:
+                self._judged.clear()
+            said = _not_here(settings, dataset) or _not_masked(settings, dataset)
+            known = self._judged[key] = (settings, dataset, said)
+        return known[2]
 
     def _grant(
         self, role: str, dataset: Dataset, settings: RoleSettings, principal: Principal
