@@ -9,7 +9,16 @@ import pytest
 
 from polyport.errors import ConfigurationError
 from polyport.product import Product
-from polyport.server import Node, check_address, client_lines, create_app, listening, login, serve
+from polyport.server import (
+    Node,
+    check_address,
+    client_lines,
+    create_app,
+    listening,
+    login,
+    opened,
+    serve,
+)
 from polyport.testing.asgi import Client
 from polyport.testing.output_port import make_product
 
@@ -126,6 +135,31 @@ def test_addresses():
     pem = Path("x.pem")
     assert Node("0.0.0.0", 1).base == "http://0.0.0.0:1"
     assert Node("::1", 1, pem).base == Node("[::1]", 1, pem).base == "https://[::1]:1"
+
+
+def test_what_is_shown_can_be_asked_for_at_once(product):
+    class EndedError(Exception):
+        pass
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        node = Node(port=probe.getsockname()[1])
+
+    def ready(*_):
+        with socket.create_connection(("127.0.0.1", node.port), timeout=5):
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        serve([product], node, ready=ready)
+    check_address(node)  # and nothing listens any more
+
+
+def test_a_host_of_two_addresses_is_listened_for_at_both():
+    asked = {each[4][0] for each in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+    found = set()
+    for each in opened(Node("localhost", 0)):
+        with each:
+            found.add(each.getsockname()[0])
+    assert found == asked
 
 
 def test_no_product_cannot_be_served():

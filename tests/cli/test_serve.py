@@ -188,6 +188,33 @@ def test_serve_answers_on_every_port_and_ends_cleanly(published, tmp_path, asked
     ]
 
 
+def test_who_asks_twice_is_told_nothing_more(published, tmp_path, serving):
+    """A request that does not end keeps the server waiting; the second Ctrl-C does not wait for it."""
+    port = free_port()
+    with (
+        serving(published, port, tmp_path) as process,
+        socket.create_connection(("127.0.0.1", port)) as halfway,
+    ):
+        halfway.sendall(
+            b"POST /products/films/rest/v1/sql HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert halfway.recv(100).startswith(b"HTTP/1.1 100")
+        process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + 30
+        while listens(port) and time.monotonic() < deadline:
+            time.sleep(0.02)  # it has heard the first
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err.strip().splitlines()[-1].endswith("Ctrl-C ends it.")
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_serve_as_json_tells_the_addresses_on_stdout(published, tmp_path, serving):
     port = free_port()
     with serving(published, port, tmp_path, "--json") as process:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+import asyncio
+import logging
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from polyport.access.identity import LOOPBACK, Identity
 from polyport.ports.output import Endpoint, Listening
 from polyport.server.app import address, create_app
 from polyport.server.lines import client_lines
-from polyport.server.node import Node, check_address, check_free, login, mesh_name
+from polyport.server.node import BACKLOG, Node, check_address, check_free, login, mesh_name, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +32,7 @@ def serve(
 ) -> None:
     """Serve until interrupted, those that `identify` lets in (default: `login`). `unserved`: as `create_app`.
 
-    `ready`: called once all but HTTP is listened for, with where each type of listening port is, and notes on them.
+    `ready`: called once all ports are listened for, with where each type of listening port is, and notes on them.
 
     Raises:
         ConfigurationError: Others can reach it, and nobody can log in; the address or TLS cannot be used.
@@ -42,10 +44,12 @@ def serve(
     check_address(at)
     for product in products:
         product.speed_up()
-    with listening(products, at, known if isinstance(known, Identity) else None) as listeners:
+    with (
+        listening(products, at, known if isinstance(known, Identity) else None) as listeners,
+        ExitStack() as ending,
+    ):
         addresses = {kind: each.address for kind, each in listeners.items()}
-        ready(addresses, [each.listener.note for each in listeners.values() if each.listener.note])
-        uvicorn.run(
+        config = uvicorn.Config(
             create_app(
                 products,
                 identify=known,
@@ -53,8 +57,6 @@ def serve(
                 unserved=unserved,
                 addresses=addresses,
             ),
-            host=at.host.strip("[]"),
-            port=at.port,
             ssl_certfile=at.certificate,
             ssl_keyfile=at.certificate_key,
             log_level="warning",
@@ -63,7 +65,18 @@ def serve(
             proxy_headers=False,  # nothing here depends on who or what is in front
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
+            backlog=BACKLOG,
         )
+        sockets = [ending.enter_context(each) for each in opened(at)]
+        ready(addresses, [each.listener.note for each in listeners.values() if each.listener.note])
+        ending.enter_context(suppress(KeyboardInterrupt))  # it is how one ends it
+        logging.getLogger("uvicorn.error").addFilter(_told)
+        uvicorn.Server(config).run(sockets)
+
+
+def _told(record: logging.LogRecord) -> bool:
+    """Whether a fault is logged: that a request was cut off is none, where one did not wait for its end."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,11 +88,20 @@ class _Node:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI application."""
-        if scope["type"] == "lifespan":  # the loop is new
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+        if scope["type"] == "lifespan":
+            await _living(receive, send)
+            return
         path = scope.get("path", "") if scope["type"] == "http" else ""
         found = self.products.get("/".join(path.split("/", 3)[:3]), self.own)
         await found(scope, receive, send)
+
+
+async def _living(receive: Receive, send: Send) -> None:
+    """From the start of a server to its end. However often one asks it to end, it does so without a word."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))  # it is new
+    for event in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{event}.complete"})
 
 
 def _router(routes: Iterable[BaseRoute]) -> ASGIApp:

@@ -10,10 +10,14 @@ from polyport.access.identity import LOOPBACK, Identity
 from polyport.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from polyport.product import Product
+
+BACKLOG = 2048
+"""How many may wait for their connection to be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,37 @@ def check_address(at: Node) -> None:
     """
     if at.certificate:
         _check_certificate(at.certificate, at.certificate_key)
-    check_free(at.host, at.port, "--port", f"--port {at.port + 1}")
+    check_free(*_http(at))
+
+
+def opened(at: Node) -> Sequence[socket.socket]:
+    """Where HTTP is listened for: who connects from now on is answered as soon as there is somebody to answer.
+
+    Raises:
+        ConfigurationError: The address is in use, or is not this machine's.
+    """
+    found = bound(*_http(at))
+    for each in found:
+        each.listen(BACKLOG)
+    return found
+
+
+def _http(at: Node) -> tuple[str, int, str, str]:
+    return at.host, at.port, "--port", f"--port {at.port + 1}"
 
 
 def check_free(host: str, port: int, option: str, other: str) -> None:
-    """Make sure that a port can be listened at. `option` of `serve` set it; `other` would set another.
+    """Make sure that a port can be listened at: see `bound`.
+
+    Raises:
+        ConfigurationError: As `bound`.
+    """
+    for each in bound(host, port, option, other):
+        each.close()
+
+
+def bound(host: str, port: int, option: str, other: str) -> Sequence[socket.socket]:
+    """A socket for each address of `host`, at `port`. `option` of `serve` set it; `other` would set another.
 
     Raises:
         ConfigurationError: It is in use, or the address is not this machine's.
@@ -98,17 +128,27 @@ def check_free(host: str, port: int, option: str, other: str) -> None:
     import errno  # noqa: PLC0415
     import socket  # noqa: PLC0415
 
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), port))
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            raise ConfigurationError(
-                f"{host}:{port} cannot be used: {error.strerror}",
-                where=f"serve {option}" if taken else "serve --host",
-                fix=f"polyport serve {other}" if taken else "an address of this machine",
-            ) from error
+    made = []
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, address in found:
+            made.append(socket.socket(family, kind, protocol))
+            made[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:  # the same port of IPv4 is somebody else's
+                made[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made[-1].bind(address)
+    except OSError as error:
+        for each in made:
+            each.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise ConfigurationError(
+            f"{host}:{port} cannot be used: {error.strerror}",
+            where=f"serve {option}" if taken else "serve --host",
+            fix=f"polyport serve {other}" if taken else "an address of this machine",
+        ) from error
+    return made
 
 
 def _check_certificate(certificate: Path, key: Path | None) -> None:
