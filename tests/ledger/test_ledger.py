@@ -2,27 +2,23 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import pytest
 
-from polyport.errors import ConfigurationError, StoreError
+from polyport.errors import ConfigurationError, ConflictError, StoreError
 from polyport.ledger import Ledger
-from polyport.model import QualityReport, Read, RuleResult, Run, Step, TableFacts
+from polyport.model import QualityReport, Read, Request, RuleResult, Run, Step, TableFacts
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    made = Ledger(tmp_path / "state" / "ledger.sqlite")
-    yield made
-    made.close()
 
 
 def a_read(rows=1, **changed):
@@ -96,14 +92,14 @@ def test_what_was_counted_before_contracts_were_told_apart_is_taken_over_once(tm
             assert (row["reads"], row["last_at"]) == (4, "2026-01-01T10:00:00")
 
 
-def test_reads_are_written_in_batches_and_at_close(ledger, tmp_path):
+def test_reads_are_written_in_batches_and_at_close(ledger, address):
     for n in range(5):
         ledger.record_read(a_read(n))
     assert [r["rows"] for r in ledger.reads("p")] == [4, 3, 2, 1, 0]
     assert ledger.reads("p")[0]["columns"] == ("id", "title")
     ledger.record_read(a_read(9, at=AT + dt.timedelta(days=1)))
     ledger.close()
-    again = Ledger(tmp_path / "state" / "ledger.sqlite")
+    again = Ledger(address)
     assert [r["rows"] for r in again.reads("p", since=AT + dt.timedelta(hours=1))] == [9]
     again.close()
 
@@ -144,6 +140,107 @@ def test_reads_that_cannot_be_written_wait(ledger, monkeypatch):
         ledger.flush()
     monkeypatch.setattr(ledger._waiting, "_write", write)
     assert len(ledger.reads("p")) == 1
+
+
+def test_those_who_open_it_at_once_make_it_once(address):
+    """Two processes of a new mesh: the second waits for the tables that the first makes."""
+    made = []
+
+    def opened():
+        with closing(Ledger(address)) as ledger:
+            made.append(ledger.reads("p"))
+
+    together(opened for _ in range(8))
+    assert made == [[]] * 8
+
+
+def test_those_who_write_at_once_do_not_stop_each_other(address):
+    """Each adds to the same days, in an order of its own."""
+    who = [f"user {n}" for n in range(40)]
+
+    def written(seed):
+        with closing(Ledger(address)) as ledger:
+            for turn in range(8):
+                for name in random.Random(f"{seed}/{turn}").sample(who, len(who)):
+                    ledger.record_read(a_read(principal=name))
+                    ledger.record_request(Request(AT, "p", "rest", name, 200, 1, 0.1))
+                ledger.flush()
+
+    together(partial(written, seed) for seed in range(4))
+    with closing(Ledger(address)) as ledger:
+        reads, requests = ledger.usage.reads("p"), ledger.usage.requests("p")
+        assert {r["principal"]: r["reads"] for r in reads} == dict.fromkeys(who, 32)
+        assert {r["principal"]: r["requests"] for r in requests} == dict.fromkeys(who, 32)
+        assert len(ledger.reads("p")) == 32 * 40
+
+
+def test_entries_are_numbered_in_their_order(ledger, address):
+    seen = []
+
+    def appended(name):
+        with closing(Ledger(address)) as other:
+            for n in range(10):
+                other.journal.append("feedback", f"{name}/{n}", {}, product="p", by=name)
+                seen.append(ledger.journal.position())
+
+    together(partial(appended, str(n)) for n in range(4))
+    entries = ledger.journal.entries("feedback", product="p")
+    assert len(entries) == 40
+    assert [e.seq for e in entries] == sorted({e.seq for e in entries})
+    assert ledger.journal.position() == entries[-1].seq == max(seen)
+    for name in "0123":
+        mine = [e.name for e in entries if e.by == name]
+        assert mine == [f"{name}/{n}" for n in range(10)]
+
+
+def test_of_two_that_change_the_same_one_is_told(ledger):
+    first = ledger.journal.append("settings", "films", {"a": 1}, by="ann", based=0)
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        ledger.journal.append("settings", "films", {"a": 2}, by="bob", based=0)
+    second = ledger.journal.append("settings", "films", {"a": 3}, by="bob", based=first.seq)
+    assert ledger.journal.newest("settings", name="films") == second
+
+
+def test_times_are_in_order_however_they_are_written(ledger):
+    """One without a fraction of a second, and one with it: what is between them is no letter."""
+    steps = [dt.timedelta(microseconds=m) for m in (0, 1, 999_999)]
+    runs = [Run(f"r{n}", "p", AT + step, 1.0, "published", ()) for n, step in enumerate(steps)]
+    for run in (runs[1], runs[2], runs[0]):
+        ledger.record_run(run)
+    assert [run.id for run in ledger.runs("p")] == ["r2", "r1", "r0"]
+
+
+def test_names_are_told_apart_and_ordered_by_their_characters(ledger):
+    for name in ("b", "A", "a", "ä", "a b", "a-b"):
+        ledger.record_read(a_read(principal=name))
+    found = [r["principal"] for r in ledger.usage.reads("p")]
+    assert found == ["A", "a", "a b", "a-b", "b", "ä"]
+
+
+def test_what_a_consumer_says_never_keeps_anything_from_being_written(ledger):
+    """A purpose is any text."""
+    for purpose in ("a\0b", "\x01", "😀", "'; DROP TABLE reads; --", "x" * 100_000):
+        ledger.record_read(a_read(purpose=purpose))
+    found = [r["purpose"] for r in ledger.reads("p")]
+    assert found[0] == "x" * 100_000
+    assert found[-1] in ("a\0b", "a\ufffdb")
+    assert ledger.usage.reads("p")[0]["reads"] == 5
+
+
+def test_texts_are_taken_out(ledger):
+    ledger.record_read(a_read(principal="jane@example.org"))
+    ledger.journal.append("feedback", "f", {"text": "jane@example.org asks"}, product="p", by="jane@example.org")  # fmt: skip
+    assert any("jane" in text for _, text in ledger.texts())
+    assert ledger.blank(lambda _, text: text.replace("jane@example.org", "erased-1")) > 2
+    assert not any("jane" in text for _, text in ledger.texts())
+    assert ledger.usage.reads("p")[0]["principal"] == "erased-1"
+
+
+def together(work):
+    """Do all of it at once; raises what the first of those that fail raised."""
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(each) for each in work]:
+            done.result()
 
 
 def test_a_ledger_that_cannot_be_opened(tmp_path):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from polyport.ledger import erase
 from polyport.ledger.batch import Batch
-from polyport.ledger.database import METADATA, open_database, told
+from polyport.ledger.database import METADATA, NUMBER, Words, open_database, told
 from polyport.ledger.journal import Journal
 from polyport.ledger.records import dump, load_report, load_run
 from polyport.ledger.usage import Usage, take_over
@@ -25,38 +25,38 @@ if TYPE_CHECKING:
 _RUNS = sa.Table(
     "runs",
     METADATA,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("product", sa.Text, nullable=False, index=True),
-    sa.Column("started_at", sa.Text, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("snapshot", sa.Text, nullable=False),
-    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("product", Words, nullable=False, index=True),
+    sa.Column("started_at", Words, nullable=False),
+    sa.Column("outcome", Words, nullable=False),
+    sa.Column("snapshot", Words, nullable=False),
+    sa.Column("document", Words, nullable=False),
 )
 _REPORTS = sa.Table(
     "quality_reports",
     METADATA,
-    sa.Column("run", sa.Text, primary_key=True),
-    sa.Column("product", sa.Text, nullable=False, index=True),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Column("snapshot", sa.Text, nullable=False, index=True),
-    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("run", Words, primary_key=True),
+    sa.Column("product", Words, nullable=False, index=True),
+    sa.Column("at", Words, nullable=False),
+    sa.Column("snapshot", Words, nullable=False, index=True),
+    sa.Column("document", Words, nullable=False),
 )
 _READS = sa.Table(
     "reads",
     METADATA,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", sa.Text, nullable=False, index=True),
-    sa.Column("product", sa.Text, nullable=False, index=True),
-    sa.Column("port", sa.Text, nullable=False),
-    sa.Column("principal", sa.Text, nullable=False),
-    sa.Column("purpose", sa.Text, nullable=False),
-    sa.Column("snapshot", sa.Text, nullable=False),
-    sa.Column("dataset", sa.Text, nullable=False),
-    sa.Column("columns", sa.Text, nullable=False),
+    sa.Column("id", NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("at", Words, nullable=False, index=True),
+    sa.Column("product", Words, nullable=False, index=True),
+    sa.Column("port", Words, nullable=False),
+    sa.Column("principal", Words, nullable=False),
+    sa.Column("purpose", Words, nullable=False),
+    sa.Column("snapshot", Words, nullable=False),
+    sa.Column("dataset", Words, nullable=False),
+    sa.Column("columns", Words, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("outcome", Words, nullable=False),
 )
 FLUSH_SECONDS = 0.5
 
@@ -169,7 +169,7 @@ class Ledger:
     def texts(self) -> Iterator[tuple[str, str]]:
         """Every text that a table holds, with the table's name."""
         for table in METADATA.sorted_tables:
-            columns = [c for c in table.columns if isinstance(c.type, sa.Text)]
+            columns = [c for c in table.columns if isinstance(c.type, Words)]
             if columns:
                 for row in self._all(sa.select(*columns)):
                     yield from ((table.name, str(text)) for text in row.values() if text)

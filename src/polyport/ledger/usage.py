@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from polyport.ledger.database import METADATA, told
+from polyport.ledger.database import METADATA, Words, lock, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ def _counted(
     last: str = "",
     metadata: sa.MetaData = METADATA,
 ) -> sa.Table:
-    columns: list[sa.Column[Any]] = [sa.Column(key, sa.Text, primary_key=True) for key in keys]
+    columns: list[sa.Column[Any]] = [sa.Column(key, Words, primary_key=True) for key in keys]
     columns += [sa.Column(s, sa.Float() if s == "seconds" else sa.BigInteger()) for s in sums]
-    columns += [sa.Column(last, sa.Text)] if last else []
+    columns += [sa.Column(last, Words)] if last else []
     return sa.Table(name, metadata, *columns)
 
 
@@ -110,10 +110,7 @@ def take_over(engine: sa.Engine) -> None:
     with told("written"), engine.begin() as connection:
         if not sa.inspect(connection).has_table(_BEFORE.name):
             return
-        if (
-            connection.dialect.name == "sqlite"
-        ):  # of two processes the second waits, and looks again
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        lock(connection)  # of two processes the second waits, and looks again
         if sa.inspect(connection).has_table(_BEFORE.name):
             rows = connection.execute(sa.select(_BEFORE)).mappings().all()
             _add(connection, _COLUMNS, [{**row, "contract": ""} for row in rows])
@@ -199,7 +196,10 @@ def _request(request: Request) -> dict[str, Any]:
 
 
 def _add(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add each row to the stored one with its key: the rows of a batch first among themselves."""
+    """Add each row to the stored one with its key: the rows of a batch first among themselves.
+
+    In the order of their keys: two that write at once would else wait for each other's rows.
+    """
     key = itemgetter(*(column.name for column in table.primary_key))
     sums = [c.name for c in table.columns if _sums(c)]
     last = [c.name for c in table.columns if not _sums(c) and not c.primary_key]
@@ -214,11 +214,12 @@ def _add(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str,
         for name in last:
             kept[name] = row[name]
     if added:
-        connection.execute(_upsert(connection.dialect.name, table), list(added.values()))
+        ordered = [added[each] for each in sorted(added)]
+        connection.execute(_upsert(connection.dialect.name, table), ordered)
 
 
 def _sums(column: sa.Column[Any]) -> bool:
-    return not isinstance(column.type, sa.Text)
+    return not isinstance(column.type, Words)
 
 
 @cache
