@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from tests.postgres import postgres
 
 from polyport.ledger import Ledger
-from tests.postgres import postgres
 
 NUMBERS = itertools.count(1)
 

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 import sqlalchemy as sa
+from tests.ledger.test_ledger import a_read
+from tests.postgres import PASSWORD, QUOTED, postgres
 
 from polyport.errors import ConfigurationError, StoreError
 from polyport.ledger import Ledger
@@ -15,8 +17,6 @@ from polyport.mesh import Mesh
 from polyport.server import Node, create_app, login
 from polyport.testing.asgi import Client
 from polyport.testing.output_port import make_product
-from tests.ledger.test_ledger import a_read
-from tests.postgres import PASSWORD, QUOTED, postgres
 
 ROWS = "/products/films/rest/v1/films"
 
