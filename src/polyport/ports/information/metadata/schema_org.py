@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from polyport.ports.output import Downloadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from polyport.ports.information.metadata.sight import Sight
     from polyport.ports.output import Download
@@ -52,6 +54,7 @@ _CONTEXT: Node = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
+_BLANK = re.compile(r"\s")
 _TYPES = (
     ("bool", "sc:Boolean"), ("int", "sc:Integer"), ("uint", "sc:Integer"), ("decimal", "sc:Float"),
     ("float", "sc:Float"), ("double", "sc:Float"), ("date", "sc:Date"), ("timestamp", "sc:DateTime"),
@@ -175,11 +178,11 @@ def _records(sight: Sight, file: Download) -> Node:
     dataset = file.dataset
     key = sight.view.dataset(dataset).key if sight.view else ()
     shown = [name for name, *_ in sight.columns(dataset)]
-    ids = {name: f"{dataset}/{name}" for name in shown}
+    ids = _ids(dataset, shown)
     keys = [{"@id": ids[name]} for name in key] if set(key) <= set(shown) else []
     return _filled({
         "@type": "cr:RecordSet",
-        "@id": dataset,
+        "@id": _BLANK.sub("_", dataset),
         "name": dataset,
         "key": keys,
         "field": [
@@ -197,6 +200,17 @@ def _records(sight: Sight, file: Download) -> Node:
             for name, kind, said, _ in sight.columns(dataset)
         ],
     })  # fmt: skip
+
+
+def _ids(dataset: str, columns: Sequence[str]) -> dict[str, str]:
+    """Column -> what identifies it: Croissant's readers take no blanks there, escaped or not."""
+    whole = {column: f"{dataset}/{column}" for column in columns}
+    made = {column: each for column, each in whole.items() if not _BLANK.search(each)}
+    for column in (c for c in columns if c not in made):
+        plain = _BLANK.sub("_", whole[column])
+        names = chain((plain,), (f"{plain}_{number}" for number in count(2)))
+        made[column] = next(each for each in names if each not in made.values())
+    return made
 
 
 def _type(kind: str) -> str:
