@@ -28,7 +28,7 @@ from polyport.descriptor.types import Surroundings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
 from polyport.engine.walled.pool import Workers
-from polyport.errors import ConfigurationError, DescriptorError, StoreError
+from polyport.errors import ConfigurationError, DescriptorError
 from polyport.ledger import Ledger, contracts
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, run, upkeep
@@ -90,6 +90,8 @@ class Product:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     requests: Requests = field(default_factory=Requests)
     """Of the last minute, where the product limits them."""
+    shares_ledger: bool = False
+    """Whether the ledger is others', too, and not closed with this."""
 
     @classmethod
     def load(
@@ -97,13 +99,14 @@ class Product:
         home: Path | str,
         *,
         state: Path | None = None,
-        ledger: str = "",
+        ledger: str | Callable[[], Ledger] = "",
         base_url: str = "",
         neighbour: Callable[[str], Product] | None = None,
     ) -> Product:
         """The product declared in the folder `home`; its state lies in `state`, by default `home/.polyport`.
 
-        `ledger`: a SQLAlchemy URL (may hold `${NAME}`); default: a SQLite file in `state`.
+        `ledger`: a SQLAlchemy URL (may hold `${NAME}`); default: a SQLite file in `state`. Or what gives the ledger
+        that products share: it is not closed with this one.
 
         Raises:
             DescriptorError: Its files are wrong; all problems at once.
@@ -117,33 +120,33 @@ class Product:
             error.unchanged = "nothing was built; what is published is unchanged"
             raise
         folder = (state or Path(home) / ".polyport").absolute()
-        url, _ = resolve(ledger, home=Path(home), where="mesh.yaml: ledger")
-        records = Ledger(url or folder / "ledger.sqlite")
-        control = Control(records.journal)
-        try:
+        with ExitStack() as failing:
+            if isinstance(ledger, str):
+                records = open_ledger(ledger, folder, Path(home))
+                failing.callback(records.close)
+            else:
+                records = ledger()
+            control = Control(records.journal)
             configuration.follow_file(records.journal, spec)
             engine = _engine(configuration.running_settings(control, spec), folder)
-        except BaseException:
-            records.close()
-            raise
-        made = cls(
-            spec,
-            folder,
-            LocalStore(
-                folder / "store", publishing=f"polyport build {shlex.quote(shown_path(Path(home)))}"
-            ),
-            engine,
-            records,
-            control,
-            opening.salt(folder, spec.id),
-            base_url,
-            neighbour,
-        )
-        try:
+            failing.callback(engine.close)
+            made = cls(
+                spec,
+                folder,
+                LocalStore(
+                    folder / "store",
+                    publishing=f"polyport build {shlex.quote(shown_path(Path(home)))}",
+                ),
+                engine,
+                records,
+                control,
+                opening.salt(folder, spec.id),
+                base_url,
+                neighbour,
+                shares_ledger=not isinstance(ledger, str),
+            )
             take_files(made.control, spec)
-        except StoreError:
-            made.close()
-            raise
+            failing.pop_all()
         return made
 
     def close(self) -> None:
@@ -151,7 +154,7 @@ class Product:
         with ExitStack() as ending:  # the engine is freed even where the ledger cannot be written
             if isinstance(self.engine, DuckDBEngine):
                 ending.callback(self.engine.close)
-            ending.callback(self.ledger.close)
+            ending.callback(self.ledger.flush if self.shares_ledger else self.ledger.close)
             if self.keyed is not None:
                 ending.callback(self.keyed.close)
             if self.workers is not None:
@@ -438,6 +441,16 @@ class Product:
 
     def _tombstones(self) -> Tombstones | None:
         return tombstones.load(self.ledger.journal, self.spec.id, self.salt) or None
+
+
+def open_ledger(url: str, state: Path, home: Path) -> Ledger:
+    """The ledger at `url`, which may hold `${NAME}`; without one, the SQLite file in `state`.
+
+    Raises:
+        ConfigurationError, StoreError: As `Ledger`; or a variable is not set.
+    """
+    found, _ = resolve(url, home=home, where="mesh.yaml: ledger")
+    return Ledger(found or state / "ledger.sqlite")
 
 
 def _engine(settings: Settings, folder: Path) -> DuckDBEngine:

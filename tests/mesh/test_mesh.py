@@ -232,6 +232,27 @@ def test_the_order_of_mesh_yaml_is_kept_and_state_and_ledger_can_be_moved(
     assert not (folder / ".polyport").exists()
 
 
+def test_its_products_share_one_ledger_which_ends_with_the_mesh(folder):
+    with Mesh.find(folder) as mesh:
+        films, studios = mesh.product("films"), mesh.product("studios")
+        assert films.ledger is studios.ledger
+        films.build()
+        films.close()
+        assert len(studios.ledger.runs("films")) == 1
+        studios.ledger.journal.append("feedback", "f", {}, product="studios", by="ann")
+        assert studios.ledger.journal.position() == films.ledger.journal.position()
+    with Mesh.find(folder) as mesh:
+        assert mesh.product("films").ledger.journal.newest("feedback", product="studios", name="f")
+
+
+def test_no_ledger_is_made_for_a_product_whose_files_are_wrong(folder):
+    (folder / "z-films/dataproduct.odps.yaml").write_text("id: films\n")
+    with Mesh.find(folder) as mesh:
+        with pytest.raises(DescriptorError):
+            mesh.product("films")
+        assert not (folder / ".polyport").exists()
+
+
 @pytest.fixture
 def node(tmp_path):
     """A product served at an address of this machine."""

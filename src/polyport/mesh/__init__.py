@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -17,13 +17,14 @@ from polyport.descriptor.types import Surroundings
 from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError, NotFoundError, PolyportError
 from polyport.pipeline.lineage import Target
-from polyport.product import Product
+from polyport.product import Product, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
     from polyport.descriptor.types import DataProduct
+    from polyport.ledger import Ledger
 
 MESH_FILE = "mesh.yaml"
 STATE = ".polyport"
@@ -48,6 +49,7 @@ class Mesh:
     """Where lineage is sent to; None: nowhere."""
     _loaded: dict[str, Product] = field(default_factory=dict)
     _workers: Workers = field(init=False)
+    _books: Ledger | None = None
 
     def __post_init__(self) -> None:
         self._workers = Workers(scratch=self.state / "scratch" / "sql")
@@ -105,7 +107,7 @@ class Mesh:
             made = Product.load(
                 self.homes[name],
                 state=self.state,
-                ledger=self.ledger,
+                ledger=self._opened,
                 base_url=self.base_url,
                 neighbour=self.product,
             )
@@ -175,10 +177,20 @@ class Mesh:
         return [name for name in found if name != product]
 
     def close(self) -> None:
-        """Close every product that was loaded."""
-        for product in self._loaded.values():
-            product.close()
-        self._loaded.clear()
+        """Close every product that was loaded, and the ledger."""
+        with ExitStack() as ending:
+            if self._books is not None:
+                ending.callback(self._books.close)
+            for product in self._loaded.values():
+                ending.callback(product.close)
+            self._loaded.clear()
+            self._books = None
+
+    def _opened(self) -> Ledger:
+        """The one ledger of all products, opened once."""
+        if self._books is None:
+            self._books = open_ledger(self.ledger, self.state, self.root)
+        return self._books
 
     def __enter__(self) -> Self:
         return self
