@@ -255,12 +255,14 @@ def test_a_ledger_that_cannot_be_opened(tmp_path):
         ("state/ledger.sqlite", "'state/ledger.sqlite' is not the URL of a database"),
         ("", "is not the URL"),
         ("user:hunter2@host/db", "'user' is not the URL"),
-        ("nosql://user:hunter2@host/db", "'nosql' is no kind of database"),
-        ("mssql+pyodbc://user:hunter2@host/db", "'mssql+pyodbc' needs pyodbc"),
+        ("nosql://user:hunter2@host/db", "'nosql' is neither of sqlite and postgresql"),
+        ("mssql+pyodbc://user:hunter2@host/db", "'mssql+pyodbc' is neither of"),
+        ("postgresql+psycopg9://user:hunter2@host/db", "'postgresql+psycopg9' is no driver"),
+        ("postgresql+psycopg://user:hunter2@host/db", "'postgresql+psycopg' needs psycopg"),
     ],
 )
 def test_a_text_that_is_no_url_is_said_to_be_none(url, said, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyodbc", None)  # as where it is not installed
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as where it is not installed
     with pytest.raises(ConfigurationError) as caught:
         Ledger(url)
     assert said in caught.value.message

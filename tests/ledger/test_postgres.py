@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.ledger.test_ledger import a_read
 from tests.postgres import PASSWORD, QUOTED, postgres
 
-from polyport.errors import ConfigurationError, StoreError
+from polyport.errors import StoreError
 from polyport.ledger import Ledger
 from polyport.mesh import Mesh
 from polyport.server import Node, create_app, login
@@ -48,13 +48,6 @@ def test_one_that_does_not_answer_is_named_without_its_password(server):
         told = json.dumps(caught.value.problem())
         assert "127.0.0.1" in caught.value.where
         assert not any(word in told for word in (QUOTED, PASSWORD, "hunter2"))
-
-
-def test_the_driver_is_asked_for(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
-    with pytest.raises(ConfigurationError, match="needs psycopg") as caught:
-        Ledger("postgresql+psycopg://ann:hunter2@127.0.0.1/db")
-    assert caught.value.fix == "pip install psycopg"
 
 
 def test_reads_are_numbered_beyond_two_thousand_millions(server, url):

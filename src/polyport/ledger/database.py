@@ -20,6 +20,8 @@ METADATA = sa.MetaData()
 """All tables of the ledger; each module adds its own."""
 
 
+KINDS = ("sqlite", "postgresql")
+"""The databases that a ledger can be in."""
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 """What rows are numbered by; only as an INTEGER does SQLite number them itself."""
 
@@ -60,7 +62,7 @@ def open_database(url: str | Path) -> sa.Engine:
     """The database at `url` (a SQLAlchemy URL, or the path of a SQLite file) with all tables.
 
     Raises:
-        ConfigurationError: It is a text that is no URL, or of a database whose driver is not installed.
+        ConfigurationError: It is a text that is no URL, or of another kind of database, or its driver is not installed.
         StoreError: It cannot be opened.
     """
     if isinstance(url, Path):
@@ -111,12 +113,18 @@ _NUMBER = 0x706F6C79
 
 def _engine(url: str) -> sa.Engine:
     kind = url.partition(":")[0][:100]  # what follows may hold a password
+    fix = f"sqlite:///{kind}; or a Path"
     try:
-        return sa.create_engine(url, pool_pre_ping=True)  # the server may have been started anew
+        backend = sa.make_url(url).get_backend_name()
+        if backend in KINDS:
+            return sa.create_engine(
+                url, pool_pre_ping=True
+            )  # the server may have been started anew
+        reason, fix = f"{kind!r} is neither of {' and '.join(KINDS)}", "postgresql+psycopg://..."
     except sa.exc.NoSuchModuleError:
-        reason, fix = f"{kind!r} is no kind of database that is known", "sqlite:///ledger.sqlite"
+        reason, fix = f"{kind!r} is no driver that is known", "postgresql+psycopg://..."
     except sa.exc.ArgumentError:
-        reason, fix = f"{kind!r} is not the URL of a database", f"sqlite:///{kind}; or a Path"
+        reason = f"{kind!r} is not the URL of a database"
     except ImportError as error:
         reason, fix = f"{kind!r} needs {error.name}", f"pip install {error.name}"
     raise ConfigurationError(f"the ledger cannot be opened: {reason}", where="ledger", fix=fix)
