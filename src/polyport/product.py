@@ -466,4 +466,4 @@ def _silent(_: Step) -> None:
     """Nobody listens."""
 
 
-__all__ = ["BuildResult", "Product"]
+__all__ = ["BuildResult", "Product", "open_ledger"]
