@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("command", "build", "rest", "access", "flight", "sql_wire")
+ALL = ("command", "build", "rest", "access", "mesh", "flight", "sql_wire")
 
 for name in sys.argv[1:] or ALL:
     importlib.import_module(f"benchmarks.{name}").main()

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from polyport import descriptor, ports
 from polyport.access import Policy, View, configuration, lifecycle, opening
-from polyport.access.control import Control
+from polyport.access.books import Books
 from polyport.access.deciding import Desk, take_files
 from polyport.access.identity import local_owner
 from polyport.access.known import consuming
@@ -22,14 +22,13 @@ from polyport.access.mapping import Mapped
 from polyport.access.opening import Door
 from polyport.access.results import Results
 from polyport.access.sql.opening import SqlDoor
-from polyport.descriptor.environment import resolve
 from polyport.descriptor.text import shown_path
 from polyport.descriptor.types import Surroundings
 from polyport.engine.duckdb import DuckDBEngine
 from polyport.engine.keyed import KeyedIndexes
 from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError
-from polyport.ledger import Ledger, contracts
+from polyport.ledger import contracts
 from polyport.model import LATEST, OWNER, Principal, Step
 from polyport.pipeline import Activity, Around, BuildResult, Job, lineage, run, upkeep
 from polyport.pipeline.erasure import Scene, tombstones
@@ -45,10 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Self
 
+    from polyport.access.control import Control
     from polyport.access.failing import Aside
     from polyport.access.identity import Identify
     from polyport.descriptor.types import DataProduct, Port, Settings
     from polyport.engine import Engine
+    from polyport.ledger import Ledger
     from polyport.model import QualityReport, Ref, Run, Snapshot
     from polyport.pipeline.erasure.tombstones import Tombstones
     from polyport.ports.management import ManagementPort
@@ -73,8 +74,10 @@ class Product:
     """What identifiers of products begin with; empty: they are URNs."""
     neighbour: Callable[[str], Product] | None = None
     """Gives another product of the mesh by its id."""
+    mesh: str = ""
+    """What the mesh around it is called; empty: there is none."""
     around: Callable[[], Surroundings] = Surroundings
-    """Gives the mesh around it."""
+    """Gives the mesh around it: all of its products are loaded for that."""
     near: Callable[[], Mapping[str, Product]] = dict
     """Gives all products of the mesh that can be read, by their ids."""
     workers: Workers | None = None
@@ -99,14 +102,14 @@ class Product:
         home: Path | str,
         *,
         state: Path | None = None,
-        ledger: str | Callable[[], Ledger] = "",
+        ledger: str | Callable[[], Books] = "",
         base_url: str = "",
         neighbour: Callable[[str], Product] | None = None,
     ) -> Product:
         """The product declared in the folder `home`; its state lies in `state`, by default `home/.polyport`.
 
-        `ledger`: a SQLAlchemy URL (may hold `${NAME}`); default: a SQLite file in `state`. Or what gives the ledger
-        that products share: it is not closed with this one.
+        `ledger`: a SQLAlchemy URL (may hold `${NAME}`); default: a SQLite file in `state`. Or what gives
+        the books that products share: they are not closed with this one.
 
         Raises:
             DescriptorError: Its files are wrong; all problems at once.
@@ -122,12 +125,12 @@ class Product:
         folder = (state or Path(home) / ".polyport").absolute()
         with ExitStack() as failing:
             if isinstance(ledger, str):
-                records = open_ledger(ledger, folder, Path(home))
-                failing.callback(records.close)
+                kept = Books.open(ledger, state=folder, home=Path(home))
+                failing.callback(kept.ledger.close)
             else:
-                records = ledger()
-            control = Control(records.journal)
-            configuration.follow_file(records.journal, spec)
+                kept = ledger()
+            control = kept.control
+            configuration.follow_file(kept.ledger.journal, spec)
             engine = _engine(configuration.running_settings(control, spec), folder)
             failing.callback(engine.close)
             made = cls(
@@ -138,7 +141,7 @@ class Product:
                     publishing=f"polyport build {shlex.quote(shown_path(Path(home)))}",
                 ),
                 engine,
-                records,
+                kept.ledger,
                 control,
                 opening.salt(folder, spec.id),
                 base_url,
@@ -162,6 +165,11 @@ class Product:
             for port in self.opened:
                 if isinstance(port, Closing):
                     ending.callback(port.close)
+
+    def rest(self) -> None:
+        """Free the memory that its engine holds, until that is asked again; no view may be open."""
+        if isinstance(self.engine, DuckDBEngine):
+            self.engine.rest()
 
     def __enter__(self) -> Self:
         return self
@@ -409,7 +417,7 @@ class Product:
     def _sql_door(self, spec: Port) -> SqlDoor:
         if self.workers is None:
             self.workers = Workers(scratch=self.state / "scratch" / "sql")
-        return SqlDoor(self, spec, self._near, self.workers, self.around().name or "mesh")
+        return SqlDoor(self, spec, self._near, self.workers, self.mesh or "mesh")
 
     def _near(self) -> Mapping[str, Product]:
         return {**self.near(), self.spec.id: self}
@@ -443,16 +451,6 @@ class Product:
         return tombstones.load(self.ledger.journal, self.spec.id, self.salt) or None
 
 
-def open_ledger(url: str, state: Path, home: Path) -> Ledger:
-    """The ledger at `url`, which may hold `${NAME}`; without one, the SQLite file in `state`.
-
-    Raises:
-        ConfigurationError, StoreError: As `Ledger`; or a variable is not set.
-    """
-    found, _ = resolve(url, home=home, where="mesh.yaml: ledger")
-    return Ledger(found or state / "ledger.sqlite")
-
-
 def _engine(settings: Settings, folder: Path) -> DuckDBEngine:
     if settings.engine != "duckdb":
         raise ConfigurationError(
@@ -466,4 +464,4 @@ def _silent(_: Step) -> None:
     """Nobody listens."""
 
 
-__all__ = ["BuildResult", "Product", "open_ledger"]
+__all__ = ["BuildResult", "Product"]

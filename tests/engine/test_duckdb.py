@@ -243,6 +243,30 @@ def test_what_is_closed_is_not_opened_again(openings, asked):
     assert len(openings) == asked
 
 
+def test_what_rests_is_opened_again_with_the_limits_of_before(openings):
+    with DuckDBEngine(memory="1GB") as engine:
+        assert rows(engine, "SELECT 1 AS x") == [{"x": 1}]
+        engine.limit(memory="512MiB", threads=1)
+        for _ in range(2):
+            engine.rest()
+        with pytest.raises(duckdb.ConnectionException):
+            openings[0].cursor()
+        found = rows(
+            engine, "SELECT current_setting('memory_limit') AS m, current_setting('threads') AS t"
+        )
+        assert found == [{"m": "512.0 MiB", "t": 1}]
+    assert len(openings) == 2
+
+
+def test_what_is_kept_hot_does_not_rest(openings):
+    with DuckDBEngine() as engine:
+        engine.keep_hot()
+        assert rows(engine, "SELECT 1 AS x") == [{"x": 1}]
+        engine.rest()
+        assert rows(engine, "SELECT 2 AS x") == [{"x": 2}]
+    assert len(openings) == 1
+
+
 def test_plain_makes_schemas_comparable():
     given = pa.schema(
         [pa.field("a", pa.large_string(), nullable=False), pa.field("l", pa.large_list(pa.int8()))]

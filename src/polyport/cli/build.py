@@ -68,6 +68,9 @@ def _build_each(
             runs.append({"product": name, "outcome": "skipped", "reads": missing})
         else:
             runs.append(_attempt(product, failed, from_run=from_run, as_json=as_json))
+            for each in products:
+                if each.spec.id in {name, *reads(product)}:  # else a large mesh fills the memory
+                    each.rest()
     if as_json:
         console.say_json(runs)
     elif failed:

@@ -119,14 +119,16 @@ def _published(product: DataProduct) -> tuple[Diagnostic, ...]:
     from polyport.errors import ConfigurationError, DescriptorError
     from polyport.ledger.contracts import refusals
     from polyport.ledger.journal import read_only
-    from polyport.mesh import Mesh
+    from polyport.mesh import kept_in
 
     try:
-        mesh = Mesh.find(product.home)
+        state, ledger = kept_in(product.home)
     except (ConfigurationError, DescriptorError):
         return ()  # the mesh around it is wrong: checking that says how
-    with read_only(mesh.state / "ledger.sqlite") as journal:
-        return refusals(journal, product) if journal and not mesh.ledger else ()
+    if ledger:
+        return ()
+    with read_only(state / "ledger.sqlite") as journal:
+        return refusals(journal, product) if journal else ()
 
 
 def _print(found: Sequence[Diagnostic], form: str) -> None:

@@ -73,6 +73,11 @@ class DuckDBEngine:
         Raises:
             ConfigurationError: DuckDB does not take a setting.
         """
+        for name, value in (("memory_limit", memory), ("threads", threads)):
+            if value:
+                self._config[name] = value
+            else:
+                self._config.pop(name, None)
         if self._opened is None and not (memory or threads):
             return
         said = [
@@ -88,6 +93,15 @@ class DuckDBEngine:
             raise ConfigurationError(
                 _message(error), where="engine", fix="memory: a size such as 4GB; threads: a number"
             ) from error
+
+    def rest(self) -> None:
+        """Free the instance until it is asked again. Readers that are still open fail at their next batch."""
+        if self._hot is not None:
+            return
+        with self._opening:
+            opened, self._opened, self._newest = self._opened, None, None
+        if opened is not None:
+            opened.close()
 
     @property
     def dialect(self) -> str:

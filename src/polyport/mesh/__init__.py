@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyport import descriptor
+from polyport.access.books import Books
 from polyport.descriptor import glossary
 from polyport.descriptor.environment import resolve
 from polyport.descriptor.types import Surroundings
 from polyport.engine.walled.pool import Workers
 from polyport.errors import ConfigurationError, DescriptorError, NotFoundError, PolyportError
 from polyport.pipeline.lineage import Target
-from polyport.product import Product, open_ledger
+from polyport.product import Product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
     from polyport.descriptor.types import DataProduct
-    from polyport.ledger import Ledger
+    from polyport.descriptor.yaml import Document
 
 MESH_FILE = "mesh.yaml"
 STATE = ".polyport"
@@ -45,11 +46,13 @@ class Mesh:
     """What identifiers of products begin with."""
     identity: Mapping[str, Any] = field(default_factory=dict)
     """How people and services are known: the block `identity` of `mesh.yaml`."""
+    name: str = ""
+    """What it is called; empty where there is no `mesh.yaml`."""
     lineage: Target | None = None
     """Where lineage is sent to; None: nowhere."""
     _loaded: dict[str, Product] = field(default_factory=dict)
     _workers: Workers = field(init=False)
-    _books: Ledger | None = None
+    _books: Books | None = None
 
     def __post_init__(self) -> None:
         self._workers = Workers(scratch=self.state / "scratch" / "sql")
@@ -62,13 +65,7 @@ class Mesh:
             ConfigurationError: There is no product in it, two have one id, or a setting cannot be used.
             DescriptorError: `mesh.yaml` is wrong.
         """
-        start = _normal(folder)
-        root = next(
-            (f for f in (start, *start.parents[:DEEPEST]) if (f / MESH_FILE).is_file()), start
-        )
-        document, found = descriptor.read_mesh(root)
-        if any(d.severity == "error" for d in found):
-            raise descriptor.failure(found, root)
+        root, document = _around(folder)
         homes: dict[str, Path] = {}
         for home in (root, *descriptor.product_folders(root, document)):
             for file in descriptor.product_files(home):
@@ -87,6 +84,7 @@ class Mesh:
             _ledger(settings),
             str(settings.get("base_url", "")),
             settings.get("identity") or {},
+            _name(root, settings),
             _lineage(settings, root),
         )
 
@@ -111,7 +109,7 @@ class Mesh:
                 base_url=self.base_url,
                 neighbour=self.product,
             )
-            made.around, made.near = partial(self.around, name), self.each
+            made.mesh, made.around, made.near = self.name, partial(self.around, name), self.each
             made.workers, made.lineage_target = self._workers, self.lineage
             self._loaded[name] = made
         return self._loaded[name]
@@ -138,8 +136,7 @@ class Mesh:
             except PolyportError:
                 unread.append(name)
         neighbours.pop(product, None)
-        called = str(document.get("name", "")) if document else ""
-        return Surroundings(called or self.root.name, neighbours, tuple(unread), words.terms)
+        return Surroundings(self.name, neighbours, tuple(unread), words.terms)
 
     def at(self, folder: Path | str) -> Sequence[Product]:
         """The products at or below `folder`, each after those that it reads.
@@ -180,16 +177,16 @@ class Mesh:
         """Close every product that was loaded, and the ledger."""
         with ExitStack() as ending:
             if self._books is not None:
-                ending.callback(self._books.close)
+                ending.callback(self._books.ledger.close)
             for product in self._loaded.values():
                 ending.callback(product.close)
             self._loaded.clear()
             self._books = None
 
-    def _opened(self) -> Ledger:
-        """The one ledger of all products, opened once."""
+    def _opened(self) -> Books:
+        """The books of all products, opened once."""
         if self._books is None:
-            self._books = open_ledger(self.ledger, self.state, self.root)
+            self._books = Books.open(self.ledger, state=self.state, home=self.root)
         return self._books
 
     def __enter__(self) -> Self:
@@ -214,6 +211,31 @@ class Mesh:
                 )
             ordered += [waiting.pop(i) for i in ready]
         return ordered
+
+
+def kept_in(folder: Path | str) -> tuple[Path, str]:
+    """Where the state of the product in `folder` lies, and the URL of its ledger if it has one; reads no product.
+
+    Raises:
+        ConfigurationError, DescriptorError: As `Mesh.find`.
+    """
+    root, document = _around(folder)
+    settings = document.value if document else {}
+    return _state(root, settings), _ledger(settings)
+
+
+def _around(folder: Path | str) -> tuple[Path, Document | None]:
+    """The root of the mesh that `folder` belongs to, and its `mesh.yaml`.
+
+    Raises:
+        DescriptorError: `mesh.yaml` is wrong.
+    """
+    start = _normal(folder)
+    root = next((f for f in (start, *start.parents[:DEEPEST]) if (f / MESH_FILE).is_file()), start)
+    document, found = descriptor.read_mesh(root)
+    if any(d.severity == "error" for d in found):
+        raise descriptor.failure(found, root)
+    return root, document
 
 
 def _normal(folder: Path | str) -> Path:
@@ -251,6 +273,10 @@ def _state(root: Path, settings: Mapping[str, object]) -> Path:
             fix="store: a folder",
         )
     return root / store
+
+
+def _name(root: Path, settings: Mapping[str, object]) -> str:
+    return str(settings.get("name") or root.name) if (root / MESH_FILE).is_file() else ""
 
 
 def _ledger(settings: Mapping[str, object]) -> str:

@@ -137,7 +137,7 @@ def _routes(
 
 def _node(metadata: Sequence[MetadataPort], products: Sequence[Product]) -> Iterator[BaseRoute]:
     """What the node tells of all its products."""
-    name = next((p.around().name for p in products), "") or "this node"
+    name = next((p.mesh for p in products), "") or "this node"
     listed, words = guarded(catalog(metadata, name)), guarded(glossary(metadata))
     for path in ("/catalog", "/catalog.jsonld", "/catalog.ttl"):
         yield Route(path, listed)

@@ -56,7 +56,7 @@ class Node:
 
 def mesh_name(products: Sequence[Product]) -> str:
     """What SQL calls the database."""
-    return next((p.around().name for p in products), "") or "mesh"
+    return next((p.mesh for p in products), "") or "mesh"
 
 
 def login(products: Sequence[Product], at: Node) -> Identity:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from polyport.ports.output import Downloadable, Served
+from polyport.ports.output import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from polyport.ports.information.metadata.sight import Sight
-    from polyport.ports.output import Download, OutputPort
+    from polyport.ports.output import Download, OutputPort, Served
 
 Node = dict[str, Any]
 PREFIXES = {
@@ -55,14 +55,17 @@ def catalog(origin: str, name: str, products: Sequence[Sequence[Node]]) -> list[
 def product(sight: Sight) -> list[Node]:
     """The product, its people, ports, datasets, distributions, contracts and terms."""
     nodes = [_product(sight), *_people(sight), _status(sight)]
+    files: list[Node] = []
     for port in sight.served:
         service = _service(sight, port)
-        nodes += [service, *_resources(service), *_distributions(sight, port)]
+        nodes += [service, *_resources(service)]
+        files += _distributions(sight, port)
+    nodes += files
     for listening in sight.listening:
         service = _service(sight, listening)
         nodes += [service, *_resources(service)]
     for dataset in sight.datasets:
-        nodes.append(_dataset(sight, dataset))
+        nodes.append(_dataset(sight, dataset, files))
     nodes += _contracts(sight)
     nodes += [_concept(sight, name) for name in sight.terms()]
     return _unique(nodes)
@@ -161,7 +164,7 @@ def _distributions(sight: Sight, port: Served) -> Iterator[Node]:
     view = sight.through(port)
     if view is None:
         return
-    if isinstance(port, Downloadable):
+    if kinds.downloadable(port):
         for file in port.downloads(view):
             yield from _file(sight, port, file)
         return
@@ -231,15 +234,13 @@ def _contracts(sight: Sight) -> Iterator[Node]:
         }
 
 
-def _dataset(sight: Sight, dataset: str) -> Node:
+def _dataset(sight: Sight, dataset: str, distributions: Sequence[Node]) -> Node:
     promised = sight.product.objects.get(dataset)
     title = (promised.business_name if promised else "") or dataset
     description = (promised.description if promised else "") or f"{title} of {sight.product.name}."
     meant = {term for term, used in sight.terms().items() if any(d == dataset for d, _ in used)}
     committed = sight.view.snapshot.committed_at.isoformat() if sight.view else ""
-    shown = [
-        d["@id"] for p in sight.served for d in _distributions(sight, p) if _of(d, sight, dataset)
-    ]
+    shown = [each["@id"] for each in distributions if _of(each, sight, dataset)]
     return _filled({
         "@id": sight.part("dataset", dataset),
         "@type": "dcat:Dataset",

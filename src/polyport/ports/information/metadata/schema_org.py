@@ -6,7 +6,7 @@ import re
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from polyport.ports.output import Downloadable
+from polyport.ports.output import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -220,11 +220,7 @@ def _type(kind: str) -> str:
 def _files(sight: Sight) -> Iterator[tuple[str, Download]]:
     """The address of each file that holds the columns of today: not those of older majors."""
     for port in sight.served:
-        if (
-            isinstance(port, Downloadable)
-            and sight.view is not None
-            and not port.context.spec.mapping
-        ):
+        if kinds.downloadable(port) and sight.view is not None and not port.context.spec.mapping:
             for file in port.downloads(sight.view):
                 yield sight.at(port) + file.path, file
 

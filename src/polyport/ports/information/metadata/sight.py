@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from polyport.ports.contract_view import through, visible
-from polyport.ports.output import Addressed, Listening, Served
+from polyport.ports.output import Addressed, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from polyport.descriptor.types import Contract, DataProduct, Property, Surroundings
     from polyport.model import Principal
     from polyport.ports.management import ManagementContext
-    from polyport.ports.output import OutputPort
+    from polyport.ports.output import Listening, OutputPort, Served
 
 
 _ANY = ("0.0.0.0", "[::]")  # noqa: S104 - told apart, not bound
@@ -57,14 +57,14 @@ class Sight:
     @property
     def served(self) -> list[Served]:
         """The output ports with an address."""
-        return [port for port in self.context.outputs if isinstance(port, Served)]
+        return [port for port in self.context.outputs if kinds.served(port)]
 
     @property
     def listening(self) -> list[Listening]:
         """The output ports with a protocol of their own, where they are listened for."""
         known = self.context.addresses
         outputs = self.context.outputs
-        return [p for p in outputs if isinstance(p, Listening) and p.context.spec.type in known]
+        return [p for p in outputs if kinds.listening(p) and p.context.spec.type in known]
 
     def through(self, port: OutputPort) -> View | None:
         """The view as the port shows it: an older major has datasets of its own."""
@@ -78,7 +78,7 @@ class Sight:
 
     def at(self, port: OutputPort) -> str:
         """The address of an output port, without a slash at its end."""
-        if isinstance(port, Served):
+        if kinds.served(port):
             return self.base + port.mount
         address = self.context.addresses[port.context.spec.type]
         scheme, _, place = address.partition("://")
@@ -90,14 +90,14 @@ class Sight:
 
     def told(self, port: OutputPort) -> str:
         """The address of an output port as its clients take it."""
-        if isinstance(port, Served):
+        if kinds.served(port):
             return f"{self.at(port)}/"
         return port.address(self.at(port)) if isinstance(port, Addressed) else self.at(port)
 
     def login(self, port: OutputPort) -> str:
         """The address of an output port as clients are told it: of a listening one with who asks, if by a key."""
         address = self.at(port)
-        if isinstance(port, Served) or not self.principal.credential:
+        if kinds.served(port) or not self.principal.credential:
             return address
         scheme, _, place = address.partition("://")
         user = self.principal.id.partition(" as ")[0]  # whom a preview is of
