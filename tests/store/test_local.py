@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from polyport.errors import ConfigurationError, ConflictError, NotFoundError, StoreError
-from polyport.store import Table, disk, iceberg, manifest
+from polyport.store import Table, disk, iceberg, manifest, sweep
 from polyport.store.layout import Home
 from polyport.store.local import LocalStore
 from polyport.testing.store import PRODUCT, publish, publish_many, rows, stage_table, table
@@ -295,6 +295,19 @@ def test_latest_looks_again_when_the_manifest_is_gone(store, monkeypatch):
     monkeypatch.setattr(Home, "sequences", lambda _: next(answers))
     assert store.snapshot(PRODUCT, "latest") == made[1]
     monkeypatch.setattr(Home, "sequences", whole)
+
+
+def test_files_are_looked_through_only_where_a_snapshot_goes(store, monkeypatch):
+    """There are more of them with each snapshot, and each build asks what has expired."""
+    publish_many(store, 3)
+    asked = []
+    unused = sweep.unused
+    monkeypatch.setattr(sweep, "unused", lambda *given: asked.append(1) or unused(*given))
+    assert store.expire(PRODUCT, keep=3).snapshots == ()
+    assert not asked
+    assert store.expire(PRODUCT, keep=2).snapshots == (1,)
+    assert store.expire(PRODUCT, keep=2).snapshots == ()
+    assert len(asked) == 1
 
 
 def test_a_publish_keeps_its_parent_from_expiring(store, monkeypatch):

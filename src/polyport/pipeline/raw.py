@@ -8,6 +8,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,6 +24,8 @@ FORMAT = 1
 _CHUNK = 1 << 20
 _COMPRESSED = {".gz", ".zst", ".bz2", ".xz"}
 _SUFFIX_LENGTH = 16
+_LISTS = 4096
+"""Parsed lists kept in memory."""
 
 
 class RawStore:
@@ -198,7 +201,7 @@ class RawStore:
     def _note(self, path: Path) -> Path:
         return self.folder / "erased" / f"{path.name}.json"
 
-    def _erased(self, kept: RawObject) -> dict[str, Any] | None:
+    def _erased(self, kept: RawObject) -> Mapping[str, Any] | None:
         """What is known of a raw file that was erased; None where it is there, or was lost otherwise."""
         note = self._note(kept.path)
         return None if kept.path.exists() or not note.exists() else _load(note)
@@ -338,11 +341,19 @@ def _text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> Mapping[str, Any]:
+    """A list, or the pointer to one: parsed once, for none is ever changed in its place."""
     try:
-        document = json.loads(path.read_bytes())
+        found = path.stat()
+        return _parsed(path, (found.st_ino, found.st_mtime_ns, found.st_size))
     except OSError as error:
         raise StoreError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+
+
+@lru_cache(maxsize=_LISTS)
+def _parsed(path: Path, _mark: tuple[int, int, int]) -> Mapping[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
     except ValueError as error:
         raise _damaged(path) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:

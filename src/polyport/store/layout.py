@@ -89,6 +89,11 @@ class Home:
         """The lock file of who publishes, tags or expires."""
         return self.folder / "lock"
 
+    @property
+    def expiring(self) -> Path:
+        """There while snapshots go: where it is found, one who removed them was cut off."""
+        return self.folder / "expiring"
+
     def make(self) -> None:
         """Make the folders."""
         for folder in (self.snapshots, self.data, self.iceberg, self.tags):
@@ -124,6 +129,11 @@ class Home:
         for place in places:
             if place.is_dir():
                 yield from ((path.name, path) for path in sorted(place.iterdir()) if path.is_dir())
+
+    def of_run(self, name: str) -> Iterator[Path]:
+        """Each folder with files of the run whose folder is called `name`."""
+        places = [self.data, *(self.iceberg.iterdir() if self.iceberg.is_dir() else ())]
+        yield from (place / name for place in places if (place / name).is_dir())
 
     def relative(self, path: Path) -> str:
         """A path as manifests hold it: relative to the store's root, with `/`."""

@@ -51,8 +51,16 @@ def remove(
 ) -> Expired:
     """Remove the snapshots that nobody holds, and all files that nobody needs. Only under the product's lock.
 
+    Files are looked through only where something goes, or was left by who was cut off: with each snapshot there are
+    more of them.
+
     `also`: files that are needed besides those of kept snapshots.
     """
+    if not (sequences or dry_run or home.expiring.exists() or home.locks()):
+        return Expired((), (), 0, 0)
+    if not dry_run:
+        home.expiring.touch()
+        disk.sync_folder(home.folder)
     gone = [number for number in sequences if _remove(home, number, dry_run=dry_run)]
     if gone and not dry_run:
         disk.sync_folder(home.snapshots)
@@ -63,6 +71,7 @@ def remove(
         files = sweep.unused(home, runs, needed)
         if not dry_run:
             sweep.remove(home, runs, files)
+            home.expiring.unlink()
     held = tuple(number for number in sequences if number not in gone)
     return Expired(tuple(gone), held, len(files), sum(files.values()))
 

@@ -42,8 +42,7 @@ def live(home: Home) -> frozenset[str]:
 
 def unused(home: Home, runs: Collection[str], needed: Collection[str]) -> dict[Path, int]:
     """Bytes of each file of `runs` that is not `needed` (relative to the store's root)."""
-    folders = [folder for run, folder in home.runs() if run in runs]
-    files = [path for folder in folders for path in _files(folder)]
+    files = [path for run in runs for folder in home.of_run(run) for path in _files(folder)]
     return {path: path.lstat().st_size for path in files if home.relative(path) not in needed}
 
 
@@ -55,8 +54,8 @@ def remove(home: Home, runs: Collection[str], files: Collection[Path]) -> None:
     """Remove `files`, then the folders of `runs` that are empty."""
     for path in files:
         path.unlink(missing_ok=True)
-    for run, folder in list(home.runs()):
-        if run in runs:
+    for run in runs:
+        for folder in home.of_run(run):
             _prune(folder)
     if home.iceberg.is_dir():
         for dataset in list(home.iceberg.iterdir()):
