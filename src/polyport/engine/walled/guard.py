@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import duckdb
 
-from polyport.engine.walled import dialect, naming, nodes
+from polyport.engine.walled import dialect, likes, naming, nodes
 from polyport.engine.walled.nodes import MOST_CHARACTERS, RefusedError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def check(
         )
     try:
         known = functions() | TABLE_FUNCTIONS | set(own)
+        sql = likes.spelt(sql) if postgres else sql
         return _checked(con, _one(con, sql), known, postgres=postgres)
     except RecursionError:
         raise RefusedError("the statement is nested too deeply", "fewer levels") from None
@@ -227,7 +228,7 @@ class _Guard:
                 self._table_function(node)
             case "FUNCTION" | "WINDOW":
                 self._function(node)
-                if node.get("is_operator"):
+                if node.get("is_operator") or nodes.path(node)[-1:] in likes.MADE:
                     self.found.hints = {**nodes.hints(node), **self.found.hints}
             case "TYPE":
                 _type(node)

@@ -46,7 +46,7 @@ def hints(node: Mapping[str, Any]) -> dict[int, str]:
     match node.get("class") or node.get("type"):
         case "CAST":
             child, kind = node.get("child") or {}, node.get("type_expr") or {}
-            return {n: str(kind.get("type_name", "")).upper() for n in _numbers([child])}
+            return dict.fromkeys(_numbers([child]), _kind(kind))
         case "LIMIT_MODIFIER":
             return dict.fromkeys(_numbers([node.get("limit"), node.get("offset")]), "BIGINT")
         case _:
@@ -57,6 +57,13 @@ def hints(node: Mapping[str, Any]) -> dict[int, str]:
             ]
             columns = [s["column_names"][-1] for s in sides if s and s.get("class") == "COLUMN_REF"]
             return dict.fromkeys(_numbers(sides), f".{columns[0]}") if columns else {}
+
+
+def _kind(node: Mapping[str, Any]) -> str:
+    """The name of a type."""
+    said = str(node.get("type_name", ""))
+    items = node.get("children") or ()
+    return f"{_kind(items[0])}[]" if said == "list" and items else said.upper()
 
 
 def _numbers(nodes: Sequence[Mapping[str, Any] | None]) -> Iterator[int]:

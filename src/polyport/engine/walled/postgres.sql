@@ -71,3 +71,17 @@ CREATE MACRO array_to_string(a, s) AS system.main.array_to_string(a, s),
 CREATE MACRO regexp_count(t, p) AS CAST(len(regexp_extract_all(t, p)) AS INTEGER);
 CREATE MACRO regexp_like(t, p) AS regexp_matches(t, p), (t, p, f) AS regexp_matches(t, p, f);
 CREATE MACRO regexp_substr(t, p) AS CASE WHEN regexp_matches(t, p) THEN regexp_extract(t, p) END;
+CREATE MACRO polyport_like(x, p) AS CASE WHEN strpos(p, '\') = 0 THEN x ~~ p ELSE like_escape(x, p, '\') END;
+CREATE MACRO polyport_ilike(x, p) AS CASE WHEN strpos(p, '\') = 0 THEN x ~~* p ELSE ilike_escape(x, p, '\') END;
+CREATE MACRO polyport_not_like(x, p) AS CASE WHEN strpos(p, '\') = 0 THEN x !~~ p ELSE not_like_escape(x, p, '\') END;
+CREATE MACRO polyport_not_ilike(x, p) AS CASE WHEN strpos(p, '\') = 0 THEN x !~~* p ELSE not_ilike_escape(x, p, '\') END;
+CREATE MACRO polyport_like_escaped(x, p) AS like_escape(x, p, '\');
+CREATE MACRO polyport_ilike_escaped(x, p) AS ilike_escape(x, p, '\');
+CREATE MACRO polyport_not_like_escaped(x, p) AS not_like_escape(x, p, '\');
+CREATE MACRO polyport_not_ilike_escaped(x, p) AS not_ilike_escape(x, p, '\');
+CREATE MACRO polyport_like_each(x, a) AS list_transform(a, lambda p: like_escape(x, p, '\'));
+CREATE MACRO polyport_ilike_each(x, a) AS list_transform(a, lambda p: ilike_escape(x, p, '\'));
+CREATE MACRO polyport_not_like_each(x, a) AS list_transform(a, lambda p: not_like_escape(x, p, '\'));
+CREATE MACRO polyport_not_ilike_each(x, a) AS list_transform(a, lambda p: not_ilike_escape(x, p, '\'));
+CREATE MACRO polyport_any(found) AS list_reduce(found, lambda a, b: a OR b, false);
+CREATE MACRO polyport_all(found) AS list_reduce(found, lambda a, b: a AND b, true);

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +17,15 @@ import pytest
 from polyport.access.identity import Identity
 from polyport.ports.output import Endpoint
 from polyport.ports.output.sql import SqlPort
+from polyport.ports.output.sql.catalogue.programs import find, unprivileged
 from polyport.product import Product
+
+from .wire_client import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from polyport.ports.output.sql.catalogue.programs import Programs
     from polyport.ports.output.sql.server import Server
 
 ODPS = """\
@@ -149,3 +156,70 @@ def raw(served: Served) -> Iterator[socket.socket]:
     """A bare connection."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=30) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def real() -> Iterator[int]:
+    """The TCP port of a real PostgreSQL, which is empty."""
+    programs = find()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    with tempfile.TemporaryDirectory(prefix="polyport-test-", ignore_cleanup_errors=True) as folder:
+        yield from _running(programs, Path(folder))
+
+
+def _running(programs: Programs, home: Path) -> Iterator[int]:
+    who = unprivileged()
+    as_user = {"user": who[0], "group": who[1], "extra_groups": []} if who else {}
+    if who:
+        os.chown(home, *who)
+    port = 20_000 + os.getpid() % 10_000
+    made = [
+        "initdb",
+        "-D",
+        home / "data",
+        "-A",
+        "trust",
+        "-U",
+        "owner",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+    ]
+    subprocess.run(
+        [programs.bin / made[0], *made[1:]], check=True, capture_output=True, cwd=home, **as_user
+    )
+    settings = f"port={port}\nunix_socket_directories='{home}'\nfsync=off\ntimezone='UTC'\n"
+    with (home / "data" / "postgresql.conf").open("a") as file:
+        file.write(settings)
+    with subprocess.Popen(
+        [programs.bin / "postgres", "-D", home / "data"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **as_user,
+    ) as process:  # fmt: skip
+        try:
+            yield _answering(port)
+        finally:
+            process.terminate()
+
+
+def _answering(port: int) -> int:
+    for _ in range(600):
+        try:
+            with Wire(port, user="owner", database="postgres") as wire:
+                if wire.greeting[-1][0] == b"Z":
+                    return port
+        except OSError:
+            pass
+        time.sleep(0.1)
+    pytest.fail("PostgreSQL does not start")
+
+
+@pytest.fixture(scope="module")
+def both(real: int, served: Served) -> Iterator[tuple[Wire, Wire]]:
+    """Connections to us and to a real PostgreSQL."""
+    with (
+        Wire(served.port, user="owner", database="cinema") as ours,
+        Wire(real, user="owner", database="postgres") as theirs,
+    ):
+        yield ours, theirs

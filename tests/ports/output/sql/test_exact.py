@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
-import time
-from pathlib import Path
-
 import pytest
 
-from polyport.ports.output.sql.catalogue.programs import find, unprivileged
-
-from .wire_client import Wire, bind, execute, framed, parse
+from .wire_client import bind, execute, framed, parse
 
 FLOATS = (
     "1e14", "1e15", "1e16", "123456789012345", "1234567890123456", "0.0001", "0.00001", "0.000123456",
@@ -61,72 +53,6 @@ VALUES = [
     *("true", "false", "'a'::text", "''::text", "'é\"x'::text", "'abc'::bytea", "'{\"a\": 1}'::json"),
     *("'550e8400-e29b-41d4-a716-446655440000'::uuid", "NULL", "NULL::int4", "NULL::numeric(10,2)", "NULL::int4[]"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def real():
-    """The TCP port of a real PostgreSQL, which is empty."""
-    programs = find()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed")
-    with tempfile.TemporaryDirectory(prefix="polyport-test-", ignore_cleanup_errors=True) as folder:
-        yield from _running(programs, Path(folder))
-
-
-def _running(programs, home):
-    who = unprivileged()
-    as_user = {"user": who[0], "group": who[1], "extra_groups": []} if who else {}
-    if who:
-        os.chown(home, *who)
-    port = 20_000 + os.getpid() % 10_000
-    made = [
-        "initdb",
-        "-D",
-        home / "data",
-        "-A",
-        "trust",
-        "-U",
-        "owner",
-        "-E",
-        "UTF8",
-        "--locale=C",
-        "--no-sync",
-    ]
-    subprocess.run(
-        [programs.bin / made[0], *made[1:]], check=True, capture_output=True, cwd=home, **as_user
-    )
-    settings = f"port={port}\nunix_socket_directories='{home}'\nfsync=off\ntimezone='UTC'\n"
-    with (home / "data" / "postgresql.conf").open("a") as file:
-        file.write(settings)
-    with subprocess.Popen(
-        [programs.bin / "postgres", "-D", home / "data"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, **as_user,
-    ) as process:  # fmt: skip
-        try:
-            yield _answering(port)
-        finally:
-            process.terminate()
-
-
-def _answering(port: int) -> int:
-    for _ in range(600):
-        try:
-            with Wire(port, user="owner", database="postgres") as wire:
-                if wire.greeting[-1][0] == b"Z":
-                    return port
-        except OSError:
-            pass
-        time.sleep(0.1)
-    pytest.fail("PostgreSQL does not start")
-
-
-@pytest.fixture(scope="module")
-def both(real, served):
-    with (
-        Wire(served.port, user="owner", database="cinema") as ours,
-        Wire(real, user="owner", database="postgres") as theirs,
-    ):
-        yield ours, theirs
 
 
 def rows(messages):
