@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from polyport.engine.walled import arrays, likes, making, nodes, patterns
+from polyport.engine.walled import arrays, likes, making, nodes, numbers, patterns
 from polyport.engine.walled.nodes import RefusedError
 
 if TYPE_CHECKING:
@@ -90,11 +90,7 @@ def _to_char(node: dict[str, Any]) -> bool:
     if said is None:
         return False
     if patterns.of_number(said):
-        raise RefusedError(
-            f"to_char does not know patterns of numbers, such as {said!r}, here",
-            "round(x, 2)::text, or printf('%.2f', x)",
-            nodes.place(node),
-        )
+        return numbers.to_char(node, arguments[0], said)
     try:
         parts = patterns.parts(said)
     except patterns.UnknownPatternError as unknown:
@@ -169,6 +165,7 @@ _CHANGES: Mapping[str, Callable[[dict[str, Any]], bool]] = {
     "json_agg": _json_agg,
     "jsonb_agg": _json_agg,
     "to_char": _to_char,
+    "to_number": numbers.to_number,
     "regexp_full_match": _similar,
     **dict.fromkeys(likes.OPERATORS, likes.changed),
 }

@@ -83,3 +83,10 @@ def cast(child: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
         "type_expr": kind,
         "try_cast": False,
     }
+
+
+def decimal(child: Mapping[str, Any], digits: int, behind: int) -> dict[str, Any]:
+    """A cast to a decimal number."""
+    made = cast(child, "DECIMAL")
+    made["type_expr"]["children"] = [number(digits), number(behind)]
+    return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from polyport.engine.walled import figures
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,9 +64,11 @@ def parts(pattern: str) -> list[Part]:
 
 
 def of_number(pattern: str) -> bool:
-    """Whether it has digits, and nothing of moments."""
+    """Whether it has digits or is one of Roman numerals, and has nothing of moments."""
     moment = {*_SPELT, *_PADDED, *_CASED, *_COMPUTED} - {"D", "FMD", "MI", "FMMI", "CC"}
-    return bool(set("09") & set(pattern)) and not any(piece in moment for piece in _pieces(pattern))
+    digits = set("09") & set(pattern) or figures.roman(pattern)
+    pieces = _pieces(pattern.replace("FM", ""))
+    return bool(digits) and not any(piece in moment for piece in pieces)
 
 
 def _pieces(pattern: str) -> Iterator[str]:

@@ -85,3 +85,68 @@ CREATE MACRO polyport_not_like_each(x, a) AS list_transform(a, lambda p: not_lik
 CREATE MACRO polyport_not_ilike_each(x, a) AS list_transform(a, lambda p: not_ilike_escape(x, p, '\'));
 CREATE MACRO polyport_any(found) AS list_reduce(found, lambda a, b: a OR b, false);
 CREATE MACRO polyport_all(found) AS list_reduce(found, lambda a, b: a AND b, true);
+CREATE MACRO polyport_shifted(x, m) AS x * m;
+CREATE MACRO polyport_float_digits(d, most, behind) AS list_transform([d],
+    lambda f: printf('%.*f', CAST(greatest(0, least(behind, most - length(printf('%.0f', abs(f))))) AS INTEGER), f))[1];
+CREATE MACRO polyport_exact_digits(v, behind) AS list_transform([CAST(v AS VARCHAR)], lambda t: list_transform([strpos(t, '.')],
+    lambda p: (CASE WHEN p = 1 OR t[1:2] = '-.' THEN replace(t, '.', '0.') ELSE t END)
+        || (CASE WHEN p = 0 AND behind > 0 THEN '.' ELSE '' END)
+        || repeat('0', behind - CASE WHEN p = 0 THEN 0 ELSE length(t) - p END))[1])[1];
+CREATE MACRO polyport_digits(x, behind) AS list_transform([x], lambda v: CASE typeof(v)
+    WHEN 'DOUBLE' THEN polyport_float_digits(CAST(v AS DOUBLE), 15, behind)
+    WHEN 'FLOAT' THEN polyport_float_digits(CAST(v AS DOUBLE), 6, behind)
+    ELSE polyport_exact_digits(round(v, behind), behind) END)[1];
+CREATE MACRO polyport_ending(n) AS CASE
+    WHEN NOT regexp_matches(n, '[0-9]$') THEN error('"' || n || '" is not a number')
+    WHEN regexp_matches(n, '(^|[^1])[123]$') THEN CASE right(n, 1) WHEN '1' THEN 'st' WHEN '2' THEN 'nd' ELSE 'rd' END
+    ELSE 'th' END;
+CREATE MACRO polyport_number_place(t, n, before, behind, ends) AS list_transform([strpos(n, '.')], lambda p:
+    CAST((((CASE WHEN t[1] = '-' THEN before + 2 ELSE 0 END)
+        + (CASE WHEN n[1] = '0' THEN 0 ELSE least(CASE WHEN p = 0 THEN length(n) ELSE p - 1 END, before + 1) END)) * (behind + 1)
+        + (CASE WHEN p = 0 THEN 0 ELSE length(n) - p END)) * (1 + ends * behind)
+        + ends * (CASE WHEN p = 0 THEN 0 ELSE length(n) - length(rtrim(n, '0')) END) + 1 AS INTEGER))[1];
+CREATE MACRO polyport_odd_place(t, few) AS CASE WHEN t LIKE '%nan' THEN 6 WHEN t = 'inf' THEN 5 ELSE 4 END - CASE WHEN few THEN 3 ELSE 0 END;
+CREATE MACRO polyport_template(t, n, few, shown, before, behind, ends) AS shown[CASE WHEN n[1] IN ('n', 'i')
+    THEN CAST(len(shown) + 1 - polyport_odd_place(t, few) AS INTEGER) ELSE polyport_number_place(t, n, before, behind, ends) END];
+CREATE MACRO polyport_number(x, shown, holders, before, behind, ends) AS list_transform([x], lambda v: list_transform([polyport_digits(v, behind)],
+    lambda t: list_transform([ltrim(t, '-')], lambda n:
+        translate(polyport_template(t, n, typeof(v) = 'FLOAT', string_split(shown, chr(63730)), before, behind, ends), holders, n))[1])[1])[1];
+CREATE MACRO polyport_ordinal(x, shown, holders, before, behind, ends) AS list_transform([x], lambda v: list_transform([polyport_digits(v, behind)],
+    lambda t: list_transform([ltrim(t, '-')], lambda n: list_transform([translate(
+        polyport_template(t, n, typeof(v) = 'FLOAT', string_split(shown, chr(63730)), before, behind, ends), holders, n)],
+        lambda s: CASE WHEN regexp_matches(s, '[\x{F8F0}\x{F8F1}]')
+            THEN replace(replace(s, chr(63728), polyport_ending(n)), chr(63729), upper(polyport_ending(n))) ELSE s END)[1])[1])[1])[1];
+CREATE MACRO polyport_roman(x, padded, small) AS list_transform([x], lambda v: list_transform([CASE
+    WHEN typeof(v) IN ('DOUBLE', 'FLOAT') THEN round_even(CAST(v AS DOUBLE), 0) ELSE CAST(round(v, 0) AS DOUBLE) END],
+    lambda n: list_transform([CASE WHEN n BETWEEN 1 AND 3999 THEN CAST(n AS INTEGER) END], lambda i:
+        CASE WHEN n IS NULL THEN NULL WHEN i IS NULL THEN '###############' ELSE
+            ltrim(lpad(translate(['', 'M', 'MM', 'MMM'][i // 1000 + 1]
+                || ['', 'C', 'CC', 'CCC', 'CD', 'D', 'DC', 'DCC', 'DCCC', 'CM'][i // 100 % 10 + 1]
+                || ['', 'X', 'XX', 'XXX', 'XL', 'L', 'LX', 'LXX', 'LXXX', 'XC'][i // 10 % 10 + 1]
+                || ['', 'I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII', 'IX'][i % 10 + 1],
+                'MDCLXVI', CASE WHEN small = 1 THEN 'mdclxvi' ELSE 'MDCLXVI' END), 15, ' '), CASE WHEN padded = 1 THEN '' ELSE ' ' END) END)[1])[1])[1];
+CREATE MACRO polyport_wide(t, n) AS lpad(t, CAST(greatest(n, length(t)) AS INTEGER), '0');
+CREATE MACRO polyport_exact_science(t, behind) AS list_transform([ltrim(t, '-')], lambda n: list_transform([replace(n, '.', '')],
+    lambda d: list_transform([ltrim(d, '0')], lambda s: list_transform([
+        CAST(CAST(rpad(s[1:behind + 1], CAST(behind + 1 AS INTEGER), '0') AS HUGEINT) + CASE WHEN s[behind + 2] >= '5' THEN 1 ELSE 0 END AS VARCHAR)],
+        lambda h: list_transform([CASE WHEN s = '' THEN 0 ELSE strpos(n || '.', '.') - 2 - length(d) + length(s) END], lambda e:
+            (CASE WHEN t[1] = '-' THEN '-' ELSE '' END)
+                || (CASE WHEN behind = 0 THEN h ELSE polyport_wide(h, behind + 1)[:-behind - 1] || '.' || right(polyport_wide(h, behind + 1), behind) END)
+                || (CASE WHEN e < 0 THEN 'e-' ELSE 'e+' END) || polyport_wide(CAST(abs(e) AS VARCHAR), 2))[1])[1])[1])[1])[1];
+CREATE MACRO polyport_float_science(f, before, behind) AS list_transform([f], lambda d: CASE
+    WHEN NOT isfinite(d) THEN repeat('#', before) || '.' || repeat('#', behind + 4)
+    ELSE printf('%.*e', CAST(behind AS INTEGER), d) END)[1];
+CREATE MACRO polyport_science(x, before, behind) AS list_transform([x], lambda v: list_transform([CASE
+    WHEN typeof(v) IN ('DOUBLE', 'FLOAT', 'INTEGER', 'SMALLINT', 'TINYINT', 'USMALLINT', 'UTINYINT')
+    THEN polyport_float_science(CAST(v AS DOUBLE), before, behind)
+    ELSE polyport_exact_science(CAST(round(v, 38) AS VARCHAR), behind) END],
+    lambda t: CASE WHEN t[1] = '-' THEN t ELSE ' ' || t END)[1])[1];
+CREATE MACRO polyport_fits(e, digits, separators, room) AS CASE
+    WHEN contains(e, ',') THEN length(e) <= digits + separators + room + 1
+    ELSE greatest(0, length(e) - length(regexp_replace(e, '[^0-9]', '', 'g')) - room) // 2
+        + length(regexp_replace(e, '[^0-9]', '', 'g')) <= digits END;
+CREATE MACRO polyport_read_number(x, form, digits, separators, room, pattern) AS list_transform([x], lambda t: CASE
+    WHEN t IS NULL THEN NULL
+    WHEN regexp_full_match(t, form) AND polyport_fits(regexp_extract(t, '^[^0-9]*[0-9,]*'), digits, separators, room)
+    THEN (CASE WHEN regexp_matches(t, '[-<]') THEN '-' ELSE '' END) || regexp_replace(t, '[^0-9.]', '', 'g')
+    ELSE error('to_number reads texts that are written as the pattern ' || pattern || ' says, and not ' || left(t, 100)) END)[1];

@@ -113,8 +113,8 @@ def test_an_error_in_what_was_said_otherwise_has_its_place_or_none(connection):
     [
         (f"to_char({NOON}, 'YYYY J')", "does not know the pattern J"),
         (f"to_char({NOON}, 'DDth')", "does not know the pattern t"),
-        ("to_char(1.5, '999D9')", "does not know patterns of numbers"),
-        ("to_char(125, 'RN')", "does not know the pattern R"),
+        ("to_char(1.5, '999D9D9')", "cannot write numbers by the pattern"),
+        ("to_char(125, 'RNx')", "does not know the pattern R"),
         ("to_char(INTERVAL '1 hour', 'HH24')", "cast"),
         ("format('%I', 'a')", "format does not know '%I'"),
         ("format('%s %s', 'a')", "format does not know '%s' here, or has no value"),
