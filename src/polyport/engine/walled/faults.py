@@ -34,6 +34,16 @@ def told(error: BaseException, sql: str = "") -> dict[str, Any]:
             "message": "the statement is nested too deeply",
             "fix": "fewer levels",
         }
+    text, position = said(error)
+    kind = _kind(error)
+    lines = _PREFIX.sub("", text.strip()).splitlines() or [kind]
+    hint = " ".join(x.strip() for x in lines[1:] if x.startswith(("Candidate", "Did you mean")))
+    line, column = place(sql, position)
+    return {"kind": kind, "message": lines[0], "fix": hint, "line": line, "column": column}
+
+
+def said(error: BaseException) -> tuple[str, int]:
+    """What the engine says, and of which byte of the statement; -1: of none."""
     text, position = str(error), -1
     _, _, body = text.partition(": ")
     if body.startswith("{"):
@@ -42,10 +52,10 @@ def told(error: BaseException, sql: str = "") -> dict[str, Any]:
             text, position = details["exception_message"], int(details.get("position") or -1)
         except (ValueError, KeyError):  # the engine appends to its JSON where a stream broke off
             text = body.splitlines()[0]
-    kind = type(error).__name__.removesuffix("Exception").removesuffix("Error").lower()
-    if kind in _EXPLAINED and position >= len("EXPLAIN "):
+    if _kind(error) in _EXPLAINED and position >= len("EXPLAIN "):
         position -= len("EXPLAIN ")
-    lines = _PREFIX.sub("", text.strip()).splitlines() or [kind]
-    hint = " ".join(x.strip() for x in lines[1:] if x.startswith(("Candidate", "Did you mean")))
-    line, column = place(sql, position)
-    return {"kind": kind, "message": lines[0], "fix": hint, "line": line, "column": column}
+    return text, position
+
+
+def _kind(error: BaseException) -> str:
+    return type(error).__name__.removesuffix("Exception").removesuffix("Error").lower()

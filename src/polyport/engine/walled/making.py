@@ -28,12 +28,12 @@ def become(node: dict[str, Any], other: Mapping[str, Any]) -> None:
 
 
 def call(like: Mapping[str, Any], name: str, given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A call of a function, at the place of the node `like`."""
+    """A call of a function, at the place of the node `like`; where that is not known, neither is this."""
     made: dict[str, Any] = {
         "class": "FUNCTION",
         "type": "FUNCTION",
         "alias": "",
-        "query_location": nodes.place(like),
+        "query_location": nodes.place(like) % (1 << 64),
         "distinct": False,
         "is_operator": False,
         "export_state": False,

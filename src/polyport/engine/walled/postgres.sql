@@ -150,3 +150,27 @@ CREATE MACRO polyport_read_number(x, form, digits, separators, room, pattern) AS
     WHEN regexp_full_match(t, form) AND polyport_fits(regexp_extract(t, '^[^0-9]*[0-9,]*'), digits, separators, room)
     THEN (CASE WHEN regexp_matches(t, '[-<]') THEN '-' ELSE '' END) || regexp_replace(t, '[^0-9.]', '', 'g')
     ELSE error('to_number reads texts that are written as the pattern ' || pattern || ' says, and not ' || left(t, 100)) END)[1];
+CREATE MACRO polyport_interval(months, days, micros) AS
+    to_months(CAST(months AS INTEGER)) + to_days(CAST(days AS INTEGER)) + to_microseconds(CAST(micros AS BIGINT));
+CREATE MACRO polyport_months(i) AS system.main.date_part('year', i) * 12 + system.main.date_part('month', i);
+CREATE MACRO polyport_micros(i) AS (system.main.date_part('hour', i) * 60 + system.main.date_part('minute', i)) * 60000000 + system.main.date_part('microsecond', i);
+CREATE MACRO polyport_rounded(x) AS round_even(x * 1e6, 0) / 1e6;
+CREATE MACRO polyport_interval_divided(i, n) AS list_transform([struct_pack(i := CAST(i AS INTERVAL), n := CAST(n AS DOUBLE))], lambda s: CASE
+    WHEN s.n = 0 AND s.i IS NOT NULL THEN error('division by zero')
+    ELSE list_transform([struct_pack(m := trunc(polyport_months(s.i) / s.n), d := trunc(system.main.date_part('day', s.i) / s.n),
+        f := polyport_rounded((polyport_months(s.i) / s.n - trunc(polyport_months(s.i) / s.n)) * 30))], lambda p: list_transform([
+        polyport_rounded((system.main.date_part('day', s.i) / s.n - p.d + p.f - trunc(p.f)) * 86400)], lambda r:
+            polyport_interval(p.m, p.d + trunc(p.f) + trunc(r / 86400),
+                round_even(polyport_micros(s.i) / s.n + (r - trunc(r / 86400) * 86400) * 1e6, 0)))[1])[1] END)[1];
+CREATE MACRO polyport_carried(large, small) AS CASE WHEN large > 0 AND small < 0 THEN -1 WHEN large < 0 AND small > 0 THEN 1 ELSE 0 END;
+CREATE MACRO justify_hours(i) AS list_transform([CAST(i AS INTERVAL)], lambda v: list_transform([struct_pack(
+    d := system.main.date_part('day', v) + polyport_micros(v) // 86400000000, u := polyport_micros(v) % 86400000000)], lambda p: polyport_interval(
+        polyport_months(v), p.d + polyport_carried(p.d, p.u), p.u - polyport_carried(p.d, p.u) * 86400000000))[1])[1];
+CREATE MACRO justify_days(i) AS list_transform([CAST(i AS INTERVAL)], lambda v: list_transform([struct_pack(
+    m := polyport_months(v) + system.main.date_part('day', v) // 30, d := system.main.date_part('day', v) % 30)], lambda p: polyport_interval(
+        p.m + polyport_carried(p.m, p.d), p.d - polyport_carried(p.m, p.d) * 30, polyport_micros(v)))[1])[1];
+CREATE MACRO justify_interval(i) AS list_transform([CAST(i AS INTERVAL)], lambda v: list_transform([struct_pack(
+    d := system.main.date_part('day', v) + polyport_micros(v) // 86400000000, u := polyport_micros(v) % 86400000000)], lambda h: list_transform([struct_pack(
+        m := polyport_months(v) + h.d // 30, d := h.d % 30)], lambda p: list_transform([struct_pack(
+            m := p.m + polyport_carried(p.m, p.d * 86400000000 + h.u), d := p.d - polyport_carried(p.m, p.d * 86400000000 + h.u) * 30)], lambda q:
+                polyport_interval(q.m, q.d + polyport_carried(q.d, h.u), h.u - polyport_carried(q.d, h.u) * 86400000000))[1])[1])[1])[1];

@@ -15,7 +15,7 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 
-from polyport.engine.walled import confined, faults, guard, locked
+from polyport.engine.walled import confined, faults, guard, locked, mending
 from polyport.engine.walled.nodes import RefusedError
 from polyport.engine.walled.protocol import PIECE, Channel, Silent
 
@@ -105,10 +105,8 @@ class _Worker:
             known = self._known(asked["sql"])
             if known.missing:
                 self.channel.answer({"missing": [list(t) for t in known.missing]})
-            elif asked["what"] == "describe":
-                self._describe(tuple(asked.get("types") or ()), known)
             else:
-                self._run(asked, known)
+                self._perform(asked, known)
         except RefusedError as error:
             line, column = faults.place(asked["sql"], error.position)
             told = {"kind": "refused", "message": error.message, "fix": error.fix}
@@ -117,6 +115,27 @@ class _Worker:
             raise
         except Exception as error:  # noqa: BLE001 - the one boundary around what consumers say
             self.channel.answer({"error": self._told(error, known, asked)})
+
+    def _perform(self, asked: Mapping[str, Any], known: _Known) -> None:
+        """Describe a statement or run it; in the dialect of PostgreSQL, also what the binder does not know."""
+        described = asked["what"] == "describe"
+        given = tuple(asked.get("types") or ())
+        try:
+            self._describe(given, known) if described else self._run(asked, known)
+        except duckdb.BinderException:
+            checked, tables = known.checked, known.said["tables"]
+            if self.told["dialect"] != "postgres":
+                raise
+            values = (
+                [_sample(kind) for kind in self._kinds(given, checked, tables)]
+                if described
+                else self._fitted(asked, checked, tables)
+            )
+            mended = mending.mended(self.con, checked, self.macros, values)
+            if mended is None:
+                raise
+            known.checked = mended
+            self._describe(given, known) if described else self._run(asked, known)
 
     def _known(self, sql: str) -> _Known:
         """The statement, checked: those that are asked again and again once."""

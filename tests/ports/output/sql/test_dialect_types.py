@@ -1,0 +1,72 @@
+"""Operators and functions of arrays and intervals: beside a real PostgreSQL, byte by byte."""
+
+from __future__ import annotations
+
+import random
+
+import psycopg
+import pytest
+from tests.ports.output.sql.test_dialect import alike, told
+
+ARRAYS = (
+    "ARRAY[1] || 2", "1 || ARRAY[2]", "ARRAY[1] || 2 || 3", "0 || ARRAY[1] || 2", "ARRAY[1.5] || 2.5", "ARRAY['a'] || 'b'::text",
+    "'a'::text || ARRAY['b']", "ARRAY['a'] || '{b,\"c d\"}'", "'{b}' || ARRAY['a']", "NULL::int[] || 1", "1 || NULL::int[]",
+    "ARRAY[1] || NULL::int", "NULL::int || ARRAY[1]", "ARRAY[ARRAY[1]] || ARRAY[2]", "ARRAY[1] || ARRAY[ARRAY[2]]", "ARRAY[]::int[] || 1",
+    "ARRAY[date '2024-02-29'] || date '2024-03-01'", "ARRAY[1] || ARRAY[2]", "'x' || 1", "'x'::text || 'y'", "ARRAY['é'] || ''::text",
+    "(SELECT array_agg(x) || 5 FROM (VALUES (1)) v(x))", "array_length(ARRAY[1] || 2, 1) = 2", "(ARRAY[1] || 2)[2]",
+    "ARRAY[true] || false", "ARRAY[1::bigint] || 2",
+)  # fmt: skip
+FAILING = ("ARRAY[1] || 'b'::text", "ARRAY['a'] || 'b'", "ARRAY[1] || '{x}'", "ARRAY[1] || date '2024-01-01'", "ARRAY[1] || ARRAY[ARRAY[ARRAY[1]]]", "interval '1 day' / 0", "interval '1 day' / 'x'::text", "interval '1 day' / interval '1 day'", "date '2024-01-01' / 2", "justify_days(5)")  # fmt: skip
+
+
+def test_arrays_and_elements(both):
+    alike(both, ARRAYS)
+
+
+def test_what_has_no_operator_is_an_error(both):
+    for expression in FAILING:
+        assert [told(wire, f"SELECT {expression}")[0] for wire in both] == [None, None], expression
+
+
+def intervals(seed):
+    luck = random.Random(seed)
+    return [
+        f"interval '{luck.randint(-50, 50)} months {luck.randint(-100, 100)} days {luck.uniform(-400_000, 400_000):.6f} seconds'"
+        for _ in range(20)
+    ] + [
+        f"interval '{text}'"
+        for text in ("0 days", "1 month", "-1 day", "29 days 24:00:00", "-29 days -24:00:00", "1 month -1 day", "35 days -24 hours", "24 hours", "30 days", "-1 month 30 days 23:59:59.999999")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("function", ["justify_days", "justify_hours", "justify_interval"])
+def test_intervals_are_justified(both, function):
+    alike(both, [f"{function}({each})" for each in [*intervals(1), "NULL", "NULL::interval"]])
+
+
+@pytest.mark.parametrize("divisor", ["2", "3", "-7", "1.5", "0.3", "1e3", "2.5::float8", "7::bigint", "NULL::int"])  # fmt: skip
+def test_intervals_are_divided(both, divisor):
+    alike(both, [f"{each} / {divisor}" for each in intervals(2)])
+
+
+def test_types_of_columns_and_parameters_are_known(served):
+    with psycopg.connect(served.dsn(), autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT list(studio ORDER BY id) || 'x'::text, (max(updated) - min(updated)) / count(*) = interval '1 sec 1 microsecond',"
+            " max(id) / 2, 7 / 2 FROM films WHERE id <= 2"
+        ).fetchone()
+        assert found == (["MGM", "Sony", "x"], False, 1, 3)
+        spans = "SELECT count(*) FROM films WHERE (updated - TIMESTAMPTZ '2020-01-01') / id = interval '1.000001 seconds'"
+        assert connection.execute(spans).fetchone() == (5000,)
+        tags = "SELECT tags || %s::text || studio FROM (SELECT [title] AS tags, studio FROM films WHERE id = 1)"
+        for value in ("a", "", None, "{x", "é" * 10_000, "' || (SELECT 1)"):
+            assert connection.execute(tags, (value,)).fetchone() == (["film 1", value, "MGM"],)
+        many = " || ".join(["ARRAY[0]", *map(str, range(1, 31))])
+        assert connection.execute(f"SELECT {many}").fetchone() == (list(range(31)),)
+        with pytest.raises(psycopg.Error):
+            connection.execute(f"SELECT {many} || " + " || ".join(["1"] * 40))
+        with pytest.raises(psycopg.errors.UndefinedColumn) as told:
+            connection.execute("SELECT ARRAY[1] || 2, titel FROM films")
+        assert told.value.diag.statement_position in ("23", None)
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            connection.execute("SELECT ARRAY[1] || 2, pg_sleep(1), upperr(title) FROM films")
