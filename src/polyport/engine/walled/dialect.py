@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from polyport.engine.walled import arrays, likes, making, nodes, numbers, patterns
+from polyport.engine.walled import arrays, likes, making, matching, nodes, numbers, patterns
 from polyport.engine.walled.nodes import RefusedError
 
 if TYPE_CHECKING:
@@ -167,5 +167,6 @@ _CHANGES: Mapping[str, Callable[[dict[str, Any]], bool]] = {
     "to_char": _to_char,
     "to_number": numbers.to_number,
     "regexp_full_match": _similar,
+    "regexp_match": matching.match,
     **dict.fromkeys(likes.OPERATORS, likes.changed),
 }

@@ -70,3 +70,34 @@ def test_types_of_columns_and_parameters_are_known(served):
         assert told.value.diag.statement_position in ("23", None)
         with pytest.raises(psycopg.errors.UndefinedFunction):
             connection.execute("SELECT ARRAY[1] || 2, pg_sleep(1), upperr(title) FROM films")
+
+
+MATCHES = (
+    "'foobar','o+'", "'foobar','(b)(a)'", "'a\nb','a.b'", "'abc','B','i'", "'abc','x'", "NULL,'x'", "'abc','(?:b)'", "'abc','b','c'",
+    "'abc',''", "'a\nb','^b$'", "'abc','B','ic'", "'abc','B','ci'", "'abc','((((a))))()'", "'a1','\\d'", "'abc','(a|b)(.)'",
+    "'x(y)','\\((.)\\)'", "'a]b','([]]).'", "'a|b','a[|](.)'", "'2024-02-29','(\\d+)-(\\d+)-(\\d+)'", "'é😀','(.)(.)'",
+    "'abc','(a)(b)(c)()()()()()()'", "'','^$'", "'aab','(a)+b'", "'aab','(a){2}b'", "'ABC','(?i)(b)'", "'a(b','[(](?:x)?(b)'",
+    "'ab','((?:x)?)(b)'", "'x'::text, 'X'", "repeat('ab', 1000),'(b)(a)'",
+)  # fmt: skip
+
+
+def test_regexp_match(both):
+    alike(both, [f"regexp_match({each})" for each in MATCHES])
+    alike(both, ["(regexp_match('abc', '(b)(c)'))[2]", "regexp_match('abc', 'x') IS NULL"])
+    alike(both, ["regexp_match(x, '(\\w)$') FROM (VALUES ('ab'), (NULL), (''), ('é b')) v(x)"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("'a','(a)|(b)'", "may leave out"), ("'a','(x)?a'", "may leave out"), ("'a','(?:(x)b)*a'", "may leave out"),
+        ("'a','(?:a|(b))'", "may leave out"), ("'a','(a){0,1}'", "may leave out"), ("'a','((((((((((a))))))))))'", "9 groups"),
+        ("'a','a','g'", "flags i, c and s"), ("'a','a','n'", "flags i, c and s"), ("'a','('", "missing"), ("'a','a)'", "unexpected"),
+        ("'a', studio", "constant pattern"), ("'a'", "constant pattern"), ("'a','a','i',1", "constant pattern"),
+        ("'a','a', studio", "constant pattern"), ("1,'1'", "regexp_match"), ("'a','(?=a)'", "knows"), ("'a','\\Q(\\E'", "knows"),
+        ("'a','(?P<x>a)'", "knows"), ("'a','(a)\\1'", "escape"), ("title, 'a{1001}'", "repetition"),
+    ],
+)  # fmt: skip
+def test_what_regexp_match_does_not_know(served, arguments, words):
+    with psycopg.connect(served.dsn()) as connection, pytest.raises(psycopg.Error, match=words):
+        connection.execute(f"SELECT regexp_match({arguments}) FROM films")
