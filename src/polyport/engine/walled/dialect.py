@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from polyport.engine.walled import arrays, likes, making, matching, nodes, numbers, patterns
+from polyport.engine.walled import arrays, likes, making, matching, nodes, numbers, patterns, texts
 from polyport.engine.walled.nodes import RefusedError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def translated(node: Any) -> bool:
     """
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     found = [translated(child) for child in list(children)]
-    return any(found) | (isinstance(node, dict) and _changed(node))
+    return any(found) | (isinstance(node, dict) and _changed(node, inside=any(found)))
 
 
 def extracts(node: Mapping[str, Any]) -> bool:
@@ -54,9 +54,10 @@ def infix(node: Mapping[str, Any]) -> bool:
     return bool(first) and 0 <= nodes.place(first[0]) < nodes.place(node)
 
 
-def _changed(node: dict[str, Any]) -> bool:
+def _changed(node: dict[str, Any], *, inside: bool) -> bool:
+    """`inside`: whether something within it was."""
     if node.get("class") == "CAST":
-        return arrays.cast(node)
+        return arrays.cast(node) or texts.cast(node, once=inside)
     path = nodes.path(node)
     if node.get("class") not in ("FUNCTION", "WINDOW") or path[:-1] not in ((), ("pg_catalog",)):
         return False

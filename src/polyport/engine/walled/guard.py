@@ -116,13 +116,13 @@ def _checked(
     tree = json.loads(rows[0][0])
     if tree.get("error"):
         _unserialised(tree)
-    names = naming.names(tree)
+    names, unnamed = naming.names(tree), naming.unnamed(tree) if postgres else ()
     guard = _Guard(Checked(text), known, rewritten=postgres and dialect.translated(tree))
     for statement in tree["statements"]:
         guard.walk(statement, frozenset())
     found = guard.found
     found.names = names
-    guard.rewritten |= postgres and naming.named(tree, found.columns)
+    guard.rewritten |= naming.named(unnamed, found.columns)
     found.star |= bool(guard.ends & guard.called)  # a table's name is its whole row
     if guard.rewritten:
         rows = con.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchall()

@@ -36,14 +36,19 @@ def names(tree: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(_name(node) or UNNAMED for node in listed)
 
 
-def named(tree: Mapping[str, Any], used: Collection[str]) -> bool:
-    """Give the columns of subqueries PostgreSQL's names where those are `used`; whether there were any."""
+def unnamed(tree: Mapping[str, Any]) -> Sequence[tuple[dict[str, Any], str]]:
+    """The columns of subqueries that are not named, and what PostgreSQL calls them."""
+    below = [node for listed in _below(tree["statements"][0]["node"]) for node in listed]
+    bare = [n for n in below if not n.get("alias") and n.get("class") != "COLUMN_REF"]
+    return [(node, _name(node)) for node in bare]
+
+
+def named(columns: Sequence[tuple[dict[str, Any], str]], used: Collection[str]) -> bool:
+    """Give columns the names by which they are `used`; whether there were any."""
     found = False
-    for listed in _below(tree["statements"][0]["node"]):
-        for node in listed:
-            name = "" if node.get("alias") or node.get("class") == "COLUMN_REF" else _name(node)
-            if name.lower() in used:
-                node["alias"], found = name, True
+    for node, name in columns:
+        if name.lower() in used and not node.get("alias"):
+            node["alias"], found = name, True
     return found
 
 

@@ -184,3 +184,13 @@ CREATE MACRO polyport_match_6(t, p, f) AS list_transform([t], lambda s: CASE WHE
 CREATE MACRO polyport_match_7(t, p, f) AS list_transform([t], lambda s: CASE WHEN regexp_matches(s, p, f) THEN list_transform([regexp_extract(s, p, ['1', '2', '3', '4', '5', '6', '7'], f)], lambda m: [m['1'], m['2'], m['3'], m['4'], m['5'], m['6'], m['7']])[1] END)[1];
 CREATE MACRO polyport_match_8(t, p, f) AS list_transform([t], lambda s: CASE WHEN regexp_matches(s, p, f) THEN list_transform([regexp_extract(s, p, ['1', '2', '3', '4', '5', '6', '7', '8'], f)], lambda m: [m['1'], m['2'], m['3'], m['4'], m['5'], m['6'], m['7'], m['8']])[1] END)[1];
 CREATE MACRO polyport_match_9(t, p, f) AS list_transform([t], lambda s: CASE WHEN regexp_matches(s, p, f) THEN list_transform([regexp_extract(s, p, ['1', '2', '3', '4', '5', '6', '7', '8', '9'], f)], lambda m: [m['1'], m['2'], m['3'], m['4'], m['5'], m['6'], m['7'], m['8'], m['9']])[1] END)[1];
+CREATE MACRO polyport_scientific(n, sign) AS list_transform([rtrim(replace(n, '.', ''), '0')], lambda d: sign || d[1]
+    || (CASE WHEN length(d) > 1 THEN '.' || d[2:] ELSE '' END) || 'e+' || lpad(CAST(strpos(n, '.') - 2 AS VARCHAR), 2, '0'))[1];
+CREATE MACRO polyport_float_text(x, most) AS list_transform([CAST(x AS VARCHAR)], lambda t: CASE
+    WHEN contains(t, 'n') THEN CASE t WHEN 'inf' THEN 'Infinity' WHEN '-inf' THEN '-Infinity' ELSE 'NaN' END
+    WHEN contains(t, 'e') THEN t
+    WHEN strpos(ltrim(t, '-'), '.') - 1 > most THEN polyport_scientific(ltrim(t, '-'), CASE WHEN t[1] = '-' THEN '-' ELSE '' END)
+    WHEN ends_with(t, '.0') THEN t[:-3] ELSE t END)[1];
+CREATE MACRO polyport_text(x) AS CASE typeof(x) WHEN 'DOUBLE' THEN polyport_float_text(x, 15) WHEN 'FLOAT' THEN polyport_float_text(x, 6)
+    ELSE CAST(x AS VARCHAR) END;
+CREATE MACRO polyport_text_once(x) AS list_transform([x], lambda v: polyport_text(v))[1];

@@ -101,3 +101,59 @@ def test_regexp_match(both):
 def test_what_regexp_match_does_not_know(served, arguments, words):
     with psycopg.connect(served.dsn()) as connection, pytest.raises(psycopg.Error, match=words):
         connection.execute(f"SELECT regexp_match({arguments}) FROM films")
+
+
+FLOATS = (
+    "0", "-0", "1", "-1", "0.1", "0.0001", "0.00001", "-0.00012345", "1e14", "123456789012345.6", "999999999999999.9", "1e15", "-1e15",
+    "1234567890123456", "1e16", "1e21", "1e300", "1e-300", "NaN", "Infinity", "-Infinity", "1e5", "999999.9", "1e6", "1234567", "3.14159",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["float8", "float4"])
+def test_floats_as_texts(both, kind):
+    values = [v for v in FLOATS if kind == "float8" or "300" not in v]
+    alike(both, [f"'{v}'::{kind}::text" for v in values])
+    rows = ", ".join(f"({n}, '{v}'::{kind})" for n, v in enumerate(values))
+    source = f"FROM (VALUES {rows}, (99, NULL)) v(n, x)"
+    alike(
+        both,
+        [
+            f"array_agg(x::text ORDER BY n) {source}",
+            f"array_agg((-x)::text ORDER BY n) {source}",
+        ],
+    )
+
+
+def test_texts_of_what_is_no_float_are_as_they_were(both):
+    alike(
+        both,
+        [
+            "1::text", "1.50::text", "true::text", "'a'::text", "NULL::text", "date '2024-02-29'::text", "(1 + 1)::text", "(1 > 2)::text",
+            "(SELECT 1.0::float8)::text", "(0.5::float8::text::float8 + 0.5)::text", "(interval '1 day')::text",
+            "CASE WHEN true THEN 1.0::float8 END::text || 'a'", "(SELECT sum(x)::text FROM (VALUES (1::float8), (2)) v(x))",
+            "(SELECT string_agg(x::text, ',' ORDER BY x::text) FROM (VALUES (1::float8), (2)) v(x))",
+            "(SELECT x FROM (SELECT x::text FROM (VALUES (1.0::float8)) v(x)) w)",
+            "(SELECT to_char FROM (SELECT to_char(1.0::float8, '9.9')) w)", "row_number() OVER (ORDER BY 1.0::float8::text)::text",
+        ],
+    )  # fmt: skip
+    sql = "SELECT (x * 2)::text AS a, count(*) FROM (VALUES (1.0::float8), (1), (NULL)) v(x) GROUP BY (x * 2)::text HAVING max(x::text) <> 'z' ORDER BY 1"
+    assert told(both[0], sql) == told(both[1], sql)
+
+
+def test_columns_as_texts(served):
+    with psycopg.connect(served.dsn(), autocommit=True) as connection:
+        found = connection.execute(
+            "SELECT rating::text, id::text, cost::text, title::text, updated::text, (rating * 7)::text, rating FROM films"
+            " WHERE rating::text = '1' AND id::text LIKE '7%'"
+        ).fetchone()
+        assert found == ("1", "7", "2.59", None, "2020-01-01 00:00:07.000007+00", "7", 1.0)
+        found = connection.execute(
+            "SELECT COLUMNS('rat.*')::text, rating::text AS r FROM films WHERE id = 7"
+        ).fetchone()
+        assert found == ("1.0", "1")
+        deep = "id" + "::text::float8" * 40
+        assert connection.execute(f"SELECT ({deep})::text FROM films WHERE id = 7").fetchone() == (
+            "7",
+        )
+        with pytest.raises(psycopg.Error, match="no function"):
+            connection.execute("SELECT polyport_text(title) FROM films")
