@@ -59,6 +59,8 @@ class Checked:
     """The datasets and other tables that it names, each once; not those that it defines itself."""
     columns: set[str] = field(default_factory=set)
     """Every name that is used as a column, in lower case: those of the datasets are among them."""
+    functions: set[str] = field(default_factory=set)
+    """What it calls, as it runs."""
     star: bool = False
     """Whether it takes all columns of something."""
     lasting: bool = True
@@ -129,7 +131,7 @@ def _checked(
         again = _checked(con, _one(con, rows[0][0]), known)  # what runs is what was checked
         if set(again.tables) != set(found.tables):
             raise RefusedError("the statement cannot be written with snapshots", '"films@41"')
-        found.sql, found.rewritten = again.sql, True
+        found.sql, found.functions, found.rewritten = again.sql, again.functions, True
     return found
 
 
@@ -311,6 +313,7 @@ class _Guard:
     def _function(self, node: dict[str, Any]) -> None:
         path = nodes.path(node) or (str(node.get("function_name", "")),)
         name = path[-1].lower()
+        self.found.functions.add(name)
         self.found.lasting &= name not in MOVING
         if path[:-1] not in ((), ("pg_catalog",)) or name not in self.functions:
             known = [f for f in self.functions if not f.startswith(dialect.OWN)]

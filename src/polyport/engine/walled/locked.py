@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,13 @@ import duckdb
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PAGE = resource.getpagesize()
 
 
 def opened(told: Mapping[str, Any], threads: int, scratch: str) -> duckdb.DuckDBPyConnection:
-    """A connection that sees the relations of `told` and our macros, and spills to `scratch`.
+    """A connection that sees the relations of `told`, and spills to `scratch`.
 
     Raises:
         duckdb.Error: One of them cannot be read.
@@ -44,8 +45,6 @@ def opened(told: Mapping[str, Any], threads: int, scratch: str) -> duckdb.DuckDB
     con.execute(f"USE {catalog}")
     if told["dialect"] == "postgres":
         con.execute("SET integer_division = true")
-    for statement in told["macros"]:
-        con.execute(statement)
     for schema in told["schemas"]:
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
     for statement, table in told["statements"]:
@@ -56,6 +55,30 @@ def opened(told: Mapping[str, Any], threads: int, scratch: str) -> duckdb.DuckDB
             con.unregister("_rows")
     con.execute("SET lock_configuration = true")
     return con
+
+
+def define(
+    con: duckdb.DuckDBPyConnection, macros: Mapping[str, str], names: Iterable[str], made: set[str]
+) -> None:
+    """Make those of our macros that are called `names`, and all that they call, but for what is `made`.
+
+    Most statements call none, and to make all of them takes longer than to open the engine.
+    """
+    wanted, more = set[str](), [name for name in names if name in macros]
+    while more:
+        name = more.pop()
+        if name not in wanted and name not in made:
+            wanted.add(name)
+            more += words(macros[name]) & macros.keys()
+    for name, macro in macros.items():  # each calls only those before it
+        if name in wanted:
+            con.execute(macro)
+            made.add(name)
+
+
+def words(sql: str) -> set[str]:
+    """All words of a statement, in lower case: what it calls is among them."""
+    return set(re.findall(r"\w+", sql.lower()))
 
 
 def limit(memory: int, spill: int) -> None:

@@ -16,7 +16,7 @@ import duckdb
 from polyport.engine.walled import arrays, faults, guard, making, nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 MOST = 32
 """Operators of one statement that are mended."""
@@ -34,8 +34,11 @@ def mended(
     checked: guard.Checked,
     own: Collection[str],
     values: Sequence[Any] | None,
+    define: Callable[[Collection[str]], None],
 ) -> guard.Checked | None:
     """A statement instead of `checked`, of which the binder takes more; None where nothing can be mended.
+
+    `define`: makes the macros among the functions that it calls.
 
     Raises:
         RefusedError: It says what no consumer may.
@@ -54,7 +57,8 @@ def mended(
             again = guard.check(con, sql, own)
             if {*again.tables} != {*checked.tables}:
                 return None
-            found = replace(checked, sql=again.sql, rewritten=True)
+            define(again.functions)
+            found = replace(checked, sql=again.sql, functions=again.functions, rewritten=True)
         else:
             break
     return None if found is checked else found

@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import chain, islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,8 @@ class _Worker:
     wide: duckdb.DuckDBPyConnection | None = None
     """For statements that read much; made when the first one comes."""
     macros: frozenset[str] = field(init=False)
+    made: dict[int, set[str]] = field(default_factory=dict)
+    """Those of our macros that are made, by connection."""
     known: dict[str, _Known] = field(default_factory=dict)
     columns: dict[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
     """Of each relation, as far as they were asked for."""
@@ -93,7 +96,7 @@ class _Worker:
         except (duckdb.Error, MemoryError) as error:
             self.channel.answer({"error": faults.told(error)})
             raise Silent from error
-        self.macros = frozenset(self.told["macro_names"])
+        self.macros = frozenset(self.told["macros"])
 
     def serve(self, asked: Mapping[str, Any]) -> None:
         """Answer one request; whatever goes wrong with it is told."""
@@ -131,7 +134,9 @@ class _Worker:
                 if described
                 else self._fitted(asked, checked, tables)
             )
-            mended = mending.mended(self.con, checked, self.macros, values)
+            mended = mending.mended(
+                self.con, checked, self.macros, values, partial(self._define, known)
+            )
             if mended is None:
                 raise
             known.checked = mended
@@ -151,11 +156,18 @@ class _Worker:
                 {"tables": tables, "columns": sorted(checked.columns), "star": checked.star},
                 self._place(tables),
             )
+            self._define(found, checked.functions)
             if len(sql) <= LONGEST_KEPT:
                 self.known[sql] = found
             if len(self.known) > MOST_KEPT:
                 del self.known[next(iter(self.known))]
         return found
+
+    def _define(self, known: _Known, names: Iterable[str]) -> None:
+        """Make macros of these names, where a statement is described and where it runs."""
+        for con in {id(c): c for c in (self.con, known.con)}.values():
+            made = self.made.setdefault(id(con), set())
+            locked.define(con, self.told["macros"], names, made)
 
     def _place(self, tables: Sequence[str]) -> duckdb.DuckDBPyConnection:
         """The connection for a statement over `tables`."""
@@ -174,6 +186,7 @@ class _Worker:
         if known and isinstance(error, duckdb.BinderException | duckdb.CatalogException):
             sql = asked["sql"] if rewritten else known.checked.sql
             try:
+                self._define(known, locked.words(sql))
                 self.con.execute(f"EXPLAIN {sql}", asked.get("values") or None).fetchall()
             except duckdb.Error as second:
                 found = faults.told(second, asked["sql"])
