@@ -40,7 +40,8 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 CLIENTS, EACH = 32, 4
 NUMBERS = itertools.count()
 SLOW_SECONDS = 20.0
-ALL = "SELECT * FROM costs"
+ALL = "SELECT * FROM costs /* {} */"
+"""With another number each time: what was asked before may be kept."""
 COPY = f"COPY ({ALL}) TO STDOUT (FORMAT binary)"
 SMALL = (
     "SELECT studio, count(*), sum(cost) FROM costs WHERE rating = {} GROUP BY studio ORDER BY studio",
@@ -153,7 +154,7 @@ def load() -> None:
     real.run(table)
     ours = Client(PORTS["ours"], "bench")
     real.ask("COPY costs FROM STDIN (FORMAT binary)")
-    ours.ask(COPY)
+    ours.ask(COPY.format(0))
     source = ours.socket.makefile("rb", buffering=1 << 20)
     while True:
         head = source.read(5)
@@ -182,7 +183,7 @@ def whole(sql: str) -> Callable[[str, int], Figures]:
 
     def work(who: str, pid: int) -> Figures:
         client = connected(who)
-        found = figures(pid, lambda: client.run(sql))
+        found = figures(pid, lambda: client.run(sql.format(next(NUMBERS))))
         client.close()
         return found
 
@@ -309,13 +310,13 @@ def memory(ours: int) -> None:
     for name, sql in (("simple query", ALL), ("COPY binary", COPY)):
         client = connected("ours")
         with watched(ours, lambda client=client: client.read) as held:
-            client.run(sql)
+            client.run(sql.format(next(NUMBERS)))
         print(f"sql_wire memory, {name}, {ROWS:,} rows: {held.said()}", flush=True)
         client.close()
     for name, sql in (("simple query", ALL), ("COPY binary", COPY)):
         client = connected("ours")
         with watched(ours, lambda client=client: client.read) as held:
-            client.slowly(sql, SLOW_SECONDS)
+            client.slowly(sql.format(next(NUMBERS)), SLOW_SECONDS)
         print(f"sql_wire memory, {name}, a slow reader: {held.said()}", flush=True)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from polyport.access.sql.opening import SqlDoor
 from polyport.engine.walled.answers import Answers
+from polyport.engine.walled.large import LargeAnswers
 from polyport.engine.walled.pool import Workers
 from polyport.mesh import Mesh
 from polyport.model import Principal
@@ -173,7 +174,8 @@ def person(*roles, name="pat", studio="Fox", free=True):
 def opened(mesh, workers):
     """Opens sessions, to which nothing was answered before, and closes them in the end."""
     made = []
-    workers.answers = Answers()
+    workers.large.close()
+    workers.answers, workers.large = Answers(), LargeAnswers()
 
     def opened(*roles, ref="latest", product="films", who=None, **options):
         session = door(mesh, workers, product)(who or person(*roles), ref, **options)

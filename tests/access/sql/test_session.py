@@ -808,6 +808,62 @@ def test_a_kept_answer_has_no_more_rows_than_it_may(opened, computed):
     assert len(computed) == 1
 
 
+LARGE = "SELECT id, repeat(title, 30000) AS t FROM films WHERE id BETWEEN 11 AND $1 - 1"
+
+
+def test_a_large_answer_is_kept_from_the_second_time_on(opened, computed, mesh):
+    found = [rows(opened("partner"), LARGE, [13]) for _ in range(4)]
+    assert [row["t"][:5] for row in found[0]] == ["Alien", "HeatH"]
+    assert found == [found[0]] * 4
+    assert computed == [LARGE] * 2
+    assert [(r["rows"], r["outcome"]) for r in reads(mesh, limit=4)] == [(2, "ok")] * 4
+    assert len({r["bytes"] for r in reads(mesh, limit=4)}) == 1
+    assert len(rows(opened("partner"), LARGE, [12])) == 1
+    assert rows(opened("masked"), LARGE, [13]) != found[0]
+    assert len(computed) == 4
+
+
+def test_one_in_which_something_differs_is_not(opened, computed):
+    session = opened("partner")
+    sql = "SELECT random() AS r FROM range(50000)"
+    found = {repr(rows(session, sql)[:3]) for _ in range(4)}
+    assert len(found) == len(computed) == 4
+
+
+def test_a_large_answer_that_is_kept_has_no_more_than_it_may(opened, computed, mesh):
+    session = opened("partner")
+    for _ in range(3):
+        rows(session, LARGE, [13])
+    for limit, said in (({"rows": 1}, "more than 1 rows"), ({"bytes": "1KB"}, "larger than 1KB")):
+        other = opened("partner")
+        other.walls = replace(other.walls, **limit)
+        with pytest.raises(SizeError, match=said):
+            rows(other, LARGE, [13])
+        assert reads(mesh)[0]["outcome"] == "failed"
+    answer = session.query(LARGE, [13])
+    session.close()
+    with pytest.raises((StopIteration, CancelledError, pa.ArrowException)):
+        answer.reader.read_next_batch()
+    assert reads(mesh)[0]["outcome"] == "cut"
+    assert len(computed) == 2
+
+
+def test_a_large_answer_that_is_kept_ends_where_access_does(opened, computed, mesh, agreed):
+    large = "SELECT film, repeat('x', 200000) AS x FROM ratings WHERE film = 11"
+    session = opened(who=LIMITED, product="ratings")
+    for _ in range(3):
+        assert rows(session, large)[0]["film"] == 11
+    assert len(computed) == 2
+    answer = session.query(large)
+    agreed()
+    with pytest.raises(AccessError, match="revoked"):
+        answer.reader.read_all()
+    assert reads(mesh, "ratings")[0]["outcome"] == "denied"
+    with pytest.raises(AccessError, match="revoked"):
+        session.query(large)
+    assert rows(opened(who=FREE, product="ratings"), large)[0]["film"] == 11
+
+
 def test_an_agreement_that_is_revoked_ends_what_is_open(opened, mesh, agreed):
     session = opened(who=LIMITED, product="ratings")
     session.walls = replace(session.walls, rows=0)

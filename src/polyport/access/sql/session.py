@@ -6,7 +6,7 @@ import math
 import threading
 import weakref
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from polyport.access.meter import Meter, Outcome
     from polyport.access.sql.names import Names, Seen, Table
     from polyport.access.view import View
+    from polyport.engine.walled.large import Large
     from polyport.engine.walled.pool import Worker, Workers
     from polyport.engine.walled.universe import Universe, Walls
     from polyport.model import Principal, Ref, Snapshot
@@ -54,6 +55,10 @@ class _Asked:
     """Who still sends rows."""
     reader: pa.RecordBatchReader | None = None
     """Where these are read."""
+    large: Large | None = None
+    """Where rows are that were given before."""
+    key: bytes = b""
+    """What else is asked exactly so is answered by the same."""
 
 
 @dataclass(slots=True)
@@ -141,8 +146,13 @@ class WalledSession:
             failing.callback(_fail, meters)
             room = Room(self.walls, min((t.most for t in tables if t.most), default=0))
             received: Iterator[pa.RecordBatch] = iter([room.take(b) for b in asked.whole.batches])
-            if asked.worker is not None and asked.reader is not None:
+            if asked.large is not None:
+                received = map(room.take, asked.large.batches())
+            elif asked.worker is not None and asked.reader is not None:
                 received = self._received(asked.worker, asked.reader, room)
+                if asked.whole.said["lasting"]:
+                    folder = asked.worker.scratch.parent
+                    received = self.workers.large.passing(asked.key, asked.whole, received, folder)
             failing.pop_all()
         views = list({id(v): v for t in tables for v in t.views}.values())
         number = self._begun = self._begun + 1
@@ -186,11 +196,13 @@ class WalledSession:
             key = Answers.key(seen.universe, seen.most, request)
             if (kept := self.workers.answers.find(key)) is not None:
                 return _Asked(seen, kept)
+            if (large := self.workers.large.find(key)) is not None:
+                return _Asked(seen, large.whole, large=large)
             answer = self._answered(request, seen)
             if isinstance(answer, _Asked):
                 if answer.worker is None and answer.whole.said["lasting"]:
                     self.workers.answers.keep(key, answer.whole)
-                return answer
+                return replace(answer, key=key)
             for name in answer:
                 self.names.resolve(name)
         raise QueryError("the statement names too much that is not there", fix="fewer names")

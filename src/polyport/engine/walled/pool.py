@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from polyport.engine.walled.answers import Answers
+from polyport.engine.walled.large import LargeAnswers
 from polyport.engine.walled.protocol import Channel, Silent
 from polyport.engine.walled.universe import Walls, told
 from polyport.errors import ConfigurationError, LimitError, StoreError
@@ -102,7 +103,7 @@ class Workers:
 
     def __init__(self, walls: Walls | None = None, *, scratch: Path | None = None) -> None:
         self.walls = walls or Walls()
-        self.answers = Answers()
+        self.answers, self.large = Answers(), LargeAnswers()
         self._parent = scratch
         self._scratch: Scratch | None = None
         self._forked = 0
@@ -162,6 +163,7 @@ class Workers:
             for worker in self._lent:
                 worker.kill()
             self._changed.notify_all()
+        self.large.close()
         for worker in idle:
             worker.end()
         with self._starting:

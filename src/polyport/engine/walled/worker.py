@@ -304,7 +304,7 @@ class _Worker:
                 self.channel.push()
                 return
             begun += more
-        self.channel.answer(said, more=True)
+        self.channel.answer({**said, "lasting": checked.lasting}, more=True)
         failed = _stream(self.channel, reader.schema, chain(begun, reader))
         self.channel.answer(
             {"error": faults.told(failed, "" if checked.rewritten else asked["sql"])}
