@@ -2,12 +2,11 @@
 beside DuckDB behind pyarrow's own Flight server without all that a port does (`flight_bare`).
 
 All count what they read batch by batch and keep nothing. Policy and metering are on: who asks has a role with a row
-filter that every row passes. Besides: the wait for a small statement, and the server's memory while it streams.
+filter that every row passes. Besides: the same rows asked for again, the wait for a small statement, and the server's memory after each.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 import statistics
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import build
+from benchmarks.processes import resident, tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,18 +130,9 @@ def in_process(folder: Path) -> int:
         return sum(batch.num_rows for batch in reader)
 
 
-def resident(pid: int) -> int:
-    """The bytes that a process and its children hold."""
-    found = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            text = status.read_text("ascii", "replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended meanwhile
-        fields = dict(re.findall(r"^(\w+):\s+(\d+)", text, re.MULTILINE))
-        if str(pid) in (fields["Pid"], fields["PPid"]):
-            found += int(fields.get("VmHWM", 0)) * 1024
-    return found
+def held(pid: int) -> float:
+    """MiB of their own that a process and all that it started hold: a file that is mapped is not."""
+    return sum(map(resident, tree(pid)))
 
 
 def timed(work, wanted: int = 1) -> float:
@@ -165,7 +156,7 @@ def main() -> None:
             connect(PORT + 1) as floor,
         ):
             small = [timed(lambda: by_flight(connection, "SELECT 1")) for _ in range(SMALL)]
-            before = resident(pid)
+            before = peak = held(pid)
             ours, again, least, bare = [], [], [], []
             for _ in range(2):  # from the second time on an answer is kept
                 timed(lambda: by_flight(connection, ALL), ROWS)
@@ -175,7 +166,7 @@ def main() -> None:
                 again.append(timed(lambda: by_flight(connection, ALL), ROWS))
                 least.append(timed(lambda: by_flight(floor, ALL), ROWS))
                 bare.append(timed(lambda: in_process(folder), ROWS))
-            peak = resident(pid)
+                peak = max(peak, held(pid))
     finally:
         shutil.rmtree(folder)
     flight, kept, server, duck = map(statistics.median, (ours, again, least, bare))
@@ -183,7 +174,7 @@ def main() -> None:
         f"flight {ROWS:,} rows x 10: {flight / duck:.2f}x DuckDB in process ({flight:.2f} s, {duck:.2f} s);"
         f" {flight / server:.2f}x DuckDB behind a bare server ({server:.2f} s);"
         f" asked again {kept / duck:.2f}x ({kept:.2f} s);"
-        f" the server and its workers at most {peak / 2**20:.0f} MiB (before: {before / 2**20:.0f} MiB)"
+        f" the server and its workers at most {peak:.0f} MiB (before: {before:.0f} MiB)"
     )
     print(f"flight SELECT 1: {statistics.median(small) * 1000:.1f} ms by ADBC (four calls)")
 
