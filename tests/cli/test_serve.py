@@ -210,6 +210,24 @@ def test_who_asks_twice_is_told_nothing_more(published, tmp_path, serving):
     assert err.strip().splitlines()[-1].endswith("Ctrl-C ends it.")
 
 
+def test_a_terminal_tells_all_processes_and_none_complains(published, tmp_path):
+    """Ctrl-C reaches the workers of SQL, too."""
+    port = free_port()
+    program = ["setsid", sys.executable, "-m", "polyport"]  # it becomes the leader of a group
+    with served(program, published, port, tmp_path) as process:
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/products/films/rest/v1/sql",
+            json.dumps({"sql": "SELECT count(*) AS n FROM films"}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=60) as reply:
+            assert b"4" in reply.read()
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err.strip().splitlines()[-1].endswith("Ctrl-C ends it.")
+
+
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -82,6 +83,7 @@ def served(folder, program):
         )  # fmt: skip
     try:
         answers(port, serving)
+        say_something(port)
         yield run
     finally:
         serving.terminate()
@@ -98,6 +100,15 @@ def answers(port, serving):
         else:
             return
     raise AssertionError("it does not answer")
+
+
+def say_something(port):
+    """Feedback, so that a list of it is not empty whichever lines are run first."""
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/products/production-cost-statement/feedback",
+        json.dumps({"rating": 5}).encode(), {"Content-Type": "application/json"},
+    )  # fmt: skip
+    urllib.request.urlopen(asked, timeout=30).close()
 
 
 def works(shell, lines):

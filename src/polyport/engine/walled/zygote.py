@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import signal
 import socket
 import traceback
 
@@ -15,6 +16,9 @@ CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 
 def main() -> None:
     """Fork a worker for each socket that comes over file descriptor 0; end where that closes."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal tells all: the keeper ends this, and workers
     # Where the machine allows it: no network for any worker, and no rights over others' files even for root.
     libc = ctypes.CDLL(None)
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0:
