@@ -66,6 +66,13 @@ def test_one_that_is_not_read_to_its_end_is_not_kept(kept, tmp_path):
     assert kept.find(KEY) is not None
 
 
+def test_one_that_nobody_begins_to_read_is_kept_when_somebody_does(kept, tmp_path):
+    given(kept, tmp_path)
+    kept.passing(KEY, WHOLE, iter(BATCHES), tmp_path).close()
+    assert given(kept, tmp_path) == list(BATCHES)
+    assert kept.find(KEY) is not None
+
+
 def test_of_two_who_read_it_at_once_one_writes_it(kept, tmp_path):
     given(kept, tmp_path)
     first = kept.passing(KEY, WHOLE, iter(BATCHES), tmp_path)
@@ -100,6 +107,14 @@ def test_a_full_disk_costs_no_row(kept, tmp_path, monkeypatch, when):
     else:
         monkeypatch.setattr(large.pa.ipc, "new_file", Full)
     assert given(kept, tmp_path) == list(BATCHES)
+    assert kept.find(KEY) is None
+
+
+def test_rows_that_no_file_holds_are_given_all_the_same(kept, tmp_path):
+    batches = [pa.record_batch({"a": pa.array(v).dictionary_encode()}) for v in (["x"], ["y"])]
+    whole = Whole({}, batches[0].schema)
+    for _ in range(3):
+        assert list(kept.passing(KEY, whole, iter(batches), tmp_path)) == batches
     assert kept.find(KEY) is None
 
 

@@ -26,6 +26,9 @@ SPARED = 4
 REMEMBERED = 1_000
 """How many of the answers that were given last are known to have been."""
 
+_UNWRITTEN = (OSError, pa.ArrowException)
+"""The disk is full; or the rows are such as a stream can hold and a file cannot: dictionaries that differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Large:
@@ -90,22 +93,25 @@ class LargeAnswers:
             timer.join()
 
     def _again(self, key: bytes) -> bool:
-        """Whether it was given not long ago, and nobody writes it already; it is given now."""
+        """Whether it was given not long ago; it is given now."""
         now = time.monotonic()
         with self._lock:
             before = self._given.pop(key, None)
             self._given[key] = now
             while len(self._given) > REMEMBERED:
                 self._given.popitem(last=False)
-            again = before is not None and now - before < self.seconds
-            if not again or key in self._writing or self._closed:
-                return False
-            self._writing.add(key)
-            return True
+            return before is not None and now - before < self.seconds
 
     def _written(
         self, key: bytes, whole: Whole, batches: Iterator[pa.RecordBatch], folder: Path
     ) -> Iterator[pa.RecordBatch]:
+        with self._lock:  # only now, for who never begins to read never ends it
+            alone = key not in self._writing and not self._closed
+            if alone:
+                self._writing.add(key)
+        if not alone:
+            yield from batches
+            return
         file = _File(folder, whole.schema, self.most_bytes)
         try:
             for batch in batches:
@@ -152,7 +158,7 @@ class _File:
             self._left = room
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `close`
             self._writer = pa.ipc.new_file(self._file, schema)
-        except OSError:
+        except _UNWRITTEN:
             self.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -165,7 +171,7 @@ class _File:
                 self.close()
             else:
                 self._writer.write_batch(batch)
-        except OSError:  # the disk is full: the answer goes on without
+        except _UNWRITTEN:  # the answer goes on without
             self.close()
 
     def content(self) -> pa.Buffer | None:
@@ -178,7 +184,7 @@ class _File:
             size = os.fstat(self._file.fileno()).st_size
             with pa.memory_map(f"/proc/self/fd/{self._file.fileno()}") as mapped:
                 return mapped.read_buffer(size)
-        except OSError:
+        except _UNWRITTEN:
             return None
 
     def close(self) -> None:
